@@ -1,0 +1,249 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	kubectl "k8s.io/kubectl/pkg/cmd"
+
+	"github.com/tarn-eks/tarn/internal/cluster"
+	"github.com/tarn-eks/tarn/internal/region"
+)
+
+func downCommand(dataDir *string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "down",
+		Short: "Stop the region; `tarn up` brings it back as it was",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if _, err := existing(*dataDir); err != nil {
+				return err
+			}
+			return stopRegion(cmd.Context(), *dataDir, cmd.OutOrStdout())
+		},
+	}
+}
+
+func deleteCommand(dataDir *string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "delete",
+		Short: "Stop the region and remove everything that it made",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			// A region that never got as far as an identity is deleted too.
+			if _, err := os.Stat(*dataDir); errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("there is no region in %s", *dataDir)
+			}
+			if err := refuseForeign(*dataDir); err != nil {
+				return err
+			}
+			if err := stopRegion(cmd.Context(), *dataDir, cmd.OutOrStdout()); err != nil {
+				return err
+			}
+			if err := region.Delete(cmd.Context(), *dataDir); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "deleted the region in %s\n", *dataDir)
+			return nil
+		},
+	}
+}
+
+// refuseForeign keeps `tarn delete` from removing a directory that is not ours.
+func refuseForeign(dataDir string) error {
+	if region.Exists(dataDir) {
+		return nil
+	}
+	entries, err := os.ReadDir(dataDir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		switch e.Name() {
+		case "clusters", "etcd", "instances", "log", "registry", "run":
+		default:
+			return fmt.Errorf("%s is no state directory of a region (it holds %s): nothing was deleted", dataDir, e.Name())
+		}
+	}
+	return nil
+}
+
+// stopRegion stops a region however it is: running, or killed and left behind.
+func stopRegion(ctx context.Context, dataDir string, w io.Writer) error {
+	if os.Geteuid() != 0 {
+		return errors.New("stopping a region needs root: run it with sudo")
+	}
+	client, err := region.Dial(dataDir)
+	if errors.Is(err, region.ErrNotRunning) {
+		return region.Down(ctx, dataDir)
+	}
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	if err := client.Down(ctx); err != nil {
+		return err
+	}
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		lock, err := region.Lock(dataDir)
+		if err == nil {
+			fmt.Fprintf(w, "stopped the region in %.1f s\n", time.Since(began).Seconds())
+			return lock.Close()
+		}
+		if !errors.Is(err, region.ErrRunning) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+func statusCommand(dataDir *string) *cobra.Command {
+	var output string
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show the region, its cluster, instances and processes",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if output != "" && output != "json" {
+				return fmt.Errorf("-o %s: the output formats are json and, without -o, a table", output)
+			}
+			if _, err := existing(*dataDir); err != nil {
+				return err
+			}
+			client, err := region.Dial(*dataDir)
+			if errors.Is(err, region.ErrNotRunning) {
+				return fmt.Errorf("the region in %s is not running: `tarn up` starts it", *dataDir)
+			}
+			if err != nil {
+				return err
+			}
+			s, err := client.Status(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if output == "json" {
+				encoder := json.NewEncoder(cmd.OutOrStdout())
+				encoder.SetIndent("", "  ")
+				return encoder.Encode(s)
+			}
+			return printStatus(s, cmd.OutOrStdout())
+		},
+	}
+	cmd.Flags().StringVarP(&output, "output", "o", "", "json, or a table when empty")
+	return cmd
+}
+
+func printStatus(s region.Status, out io.Writer) error {
+	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
+	fmt.Fprintf(w, "region\t%s\naccount\t%s\nregistry\t%s\nkubeconfig\t%s\n", s.Region, s.Account, s.Registry, s.Kubeconfig)
+	if s.Cluster != nil {
+		fmt.Fprintf(w, "cluster\t%s (Kubernetes v%s, %s)\n", s.Cluster.Name, s.Cluster.Version, s.Cluster.Endpoint)
+	}
+	fmt.Fprintf(w, "\nINSTANCE\tTYPE\tSTATE\tZONE\tADDRESS\tNODE GROUP\tAGE\n")
+	for _, i := range s.Instances {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", i.ID, i.Type, i.State, i.Zone, i.Address, i.Nodegroup, age(i.Launched))
+	}
+	fmt.Fprintf(w, "\nPROCESS\tPID\tRESTARTS\tAGE\tLOG\n")
+	for _, p := range s.Processes {
+		fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%s\n", p.Name, p.PID, p.Restarts, age(p.Started), p.Log)
+	}
+	return w.Flush()
+}
+
+func age(since time.Time) string { return time.Since(since).Truncate(time.Second).String() }
+
+func envCommand(dataDir *string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "env",
+		Short: "Print what a shell needs: eval $(tarn env)",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			id, err := existing(*dataDir)
+			if err != nil {
+				return err
+			}
+			for _, v := range [][2]string{
+				{"TARN_DATA_DIR", *dataDir},
+				{"KUBECONFIG", filepath.Join(*dataDir, "kubeconfig")},
+				{"AWS_REGION", id.Region},
+				{"AWS_DEFAULT_REGION", id.Region},
+			} {
+				fmt.Fprintf(cmd.OutOrStdout(), "export %s=%s\n", v[0], shellQuote(v[1]))
+			}
+			return nil
+		},
+	}
+}
+
+func shellQuote(s string) string {
+	safe := func(r rune) bool {
+		return strings.ContainsRune("/._-:", r) || r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z'
+	}
+	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !safe(r) }) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// existing is the identity of the region in a state directory.
+func existing(dataDir string) (region.Identity, error) {
+	id, err := region.LoadIdentity(dataDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return id, fmt.Errorf("there is no region in %s: `tarn up` makes one", dataDir)
+	}
+	return id, err
+}
+
+func kubectlCommand(dataDir *string) *cobra.Command {
+	return &cobra.Command{
+		Use:                "kubectl",
+		Short:              "Upstream kubectl, for the region's cluster",
+		DisableFlagParsing: true, // everything is kubectl's, but a --data-dir before `kubectl`
+		RunE: func(cmd *cobra.Command, args []string) error {
+			dir := *dataDir
+			if len(args) >= 2 && args[0] == "--data-dir" {
+				dir, args = args[1], args[2:]
+			} else if len(args) >= 1 && strings.HasPrefix(args[0], "--data-dir=") {
+				dir, args = strings.TrimPrefix(args[0], "--data-dir="), args[1:]
+			}
+			if _, err := existing(dir); err != nil {
+				return err
+			}
+			if err := os.Setenv("KUBECONFIG", filepath.Join(dir, "kubeconfig")); err != nil {
+				return err
+			}
+			// kubectl looks for its arguments, and its plugins, in os.Args.
+			os.Args = append([]string{"kubectl"}, args...)
+			k := kubectl.NewDefaultKubectlCommand()
+			k.SetArgs(args)
+			return k.ExecuteContext(cmd.Context())
+		},
+	}
+}
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the versions of Tarn and of the Kubernetes in it",
+		Args:  cobra.NoArgs,
+		Run: func(cmd *cobra.Command, _ []string) {
+			fmt.Fprintf(cmd.OutOrStdout(), "tarn %s\nKubernetes v%s\n", version, cluster.Version)
+		},
+	}
+}

@@ -1,0 +1,66 @@
+// Command tarn runs a working AWS region for EKS on this machine.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tarn-eks/tarn/internal/cni"
+	"github.com/tarn-eks/tarn/internal/instance"
+	"github.com/tarn-eks/tarn/internal/region"
+)
+
+// version is set at link time.
+var version = "dev"
+
+func main() {
+	// containerd runs this binary as the CNI plugin, by that name.
+	if filepath.Base(os.Args[0]) == instance.CNIPlugin {
+		cni.Main()
+		return
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintf(os.Stderr, "tarn: %v\n", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	root := &cobra.Command{
+		Use:           "tarn",
+		Short:         "A working AWS region for EKS on this machine",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Version:       version,
+	}
+	dataDir := os.Getenv("TARN_DATA_DIR")
+	if dataDir == "" {
+		dataDir = region.DefaultDataDir
+	}
+	root.PersistentFlags().StringVar(&dataDir, "data-dir", dataDir, "where the region keeps its state (TARN_DATA_DIR)")
+	cobra.OnInitialize(func() {
+		if absolute, err := filepath.Abs(dataDir); err == nil {
+			dataDir = absolute
+		}
+	})
+	root.AddCommand(
+		upCommand(&dataDir), downCommand(&dataDir), deleteCommand(&dataDir),
+		statusCommand(&dataDir), envCommand(&dataDir), kubectlCommand(&dataDir),
+		imageCommand(&dataDir), versionCommand(),
+		regionRole(&dataDir), controlPlaneRole(), instanceRole(),
+	)
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	return root.ExecuteContext(ctx)
+}

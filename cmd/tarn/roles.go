@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tarn-eks/tarn/internal/cluster"
+	"github.com/tarn-eks/tarn/internal/cluster/controlplane"
+	"github.com/tarn-eks/tarn/internal/instance"
+	"github.com/tarn-eks/tarn/internal/instance/node"
+	"github.com/tarn-eks/tarn/internal/proc"
+	"github.com/tarn-eks/tarn/internal/region"
+)
+
+// The roles are what the binary runs itself as: not for people to call.
+
+func regionRole(dataDir *string) *cobra.Command {
+	var id region.Identity
+	cmd := &cobra.Command{
+		Use: "region", Hidden: true, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return serve(cmd.Context(), *dataDir, id, nil)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&id.Account, "account", "", "")
+	f.StringVar(&id.Region, "region", "", "")
+	f.IntVar(&id.Ports.API, "api-port", 0, "")
+	f.IntVar(&id.Ports.Registry, "registry-port", 0, "")
+	return cmd
+}
+
+// stopTimeout is what a region has to stop everything.
+const stopTimeout = 60 * time.Second
+
+// serve runs a region until ctx ends, a client asks it to stop, or it fails.
+// ready, if given, is called when the control socket answers.
+func serve(ctx context.Context, dataDir string, id region.Identity, ready func(context.Context) error) (err error) {
+	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	r, err := region.Open(ctx, region.Config{DataDir: dataDir, Identity: id, Version: version, Logger: logger})
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	l, err := region.ListenControl(dataDir)
+	if err != nil {
+		return errors.Join(err, r.Close(context.WithoutCancel(ctx)))
+	}
+	control := &region.Control{Region: r, Stop: stop}
+	served := make(chan error, 1)
+	go func() { served <- control.Serve(l) }()
+	if ready != nil {
+		go func() {
+			if err := ready(ctx); err != nil {
+				fmt.Fprintf(os.Stderr, "tarn: %v\n", err)
+				stop()
+			}
+		}()
+	}
+	select {
+	case <-ctx.Done():
+	case err = <-r.Failed():
+	case err = <-served:
+	}
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	return errors.Join(err, r.Close(closing), control.Close())
+}
+
+// foreground is `tarn up --foreground`: the region in this process.
+func foreground(ctx context.Context, dataDir string, id region.Identity, name string, file []byte, timeout time.Duration, stdout io.Writer) error {
+	return serve(ctx, dataDir, id, func(ctx context.Context) error {
+		client, err := region.Dial(dataDir)
+		if err != nil {
+			return err
+		}
+		began := time.Now()
+		progress := newPrinter(stdout)
+		err = client.Up(ctx, name, file, timeout, progress.show)
+		progress.end()
+		if err != nil {
+			return err
+		}
+		return printNext(ctx, client, dataDir, time.Since(began), stdout)
+	})
+}
+
+func controlPlaneRole() *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use: "control-plane", Hidden: true, Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			ctx, err := proc.Child()
+			if err != nil {
+				return err
+			}
+			c, err := cluster.LoadConfig(file)
+			if err != nil {
+				return err
+			}
+			inherited := os.NewFile(proc.FirstFile, "API server port")
+			local, err := net.FileListener(inherited)
+			if err != nil {
+				return fmt.Errorf("taking over the API server's port: %w", err)
+			}
+			_ = inherited.Close()
+			return controlplane.Run(ctx, c, local)
+		},
+	}
+	cmd.Flags().StringVar(&file, "config", "", "")
+	return cmd
+}
+
+func instanceRole() *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use: "instance", Hidden: true, Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			ctx, err := proc.Child()
+			if err != nil {
+				return err
+			}
+			c, err := instance.LoadConfig(file)
+			if err != nil {
+				return err
+			}
+			return node.Run(ctx, c)
+		},
+	}
+	cmd.Flags().StringVar(&file, "config", instance.ConfigFile, "")
+	return cmd
+}

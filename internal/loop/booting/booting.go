@@ -1,0 +1,143 @@
+// Package booting is the loop that makes EC2's instances run on this machine:
+// it reads the instances' desired states and boots or ends them through a Host.
+package booting
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/tarn-eks/tarn/internal/service/ec2"
+	"github.com/tarn-eks/tarn/internal/store"
+)
+
+// Host runs instances.
+type Host interface {
+	// Boot starts the instance, or finds it started. It is harmless when run
+	// again.
+	Boot(ctx context.Context, i ec2.Instance) error
+	// End ends the instance and removes all that it had. It returns nil if
+	// there is nothing left of it.
+	End(ctx context.Context, i ec2.Instance) error
+}
+
+// EC2 shows a terminated instance for about an hour.
+const keepTerminated = time.Hour
+
+// retry is the pause before the next attempt at an instance that failed.
+const retry = 2 * time.Second
+
+// Loop boots and ends instances.
+type Loop struct {
+	EC2    *ec2.Service
+	Host   Host
+	Logger *slog.Logger
+}
+
+// Act is what an instance's state asks for.
+type Act int
+
+// Acts, for what Decide returns.
+const (
+	Nothing Act = iota
+	Boot
+	End
+	Forget
+)
+
+// Decide says what to do about an instance; booted tells whether this process
+// has booted it already.
+func Decide(i ec2.Instance, booted bool, now time.Time) Act {
+	switch {
+	case i.State == ec2.Pending, i.State == ec2.Running && !booted:
+		return Boot
+	case i.State == ec2.ShuttingDown:
+		return End
+	case i.State == ec2.Terminated && now.Sub(i.Ended) >= keepTerminated:
+		return Forget
+	default:
+		return Nothing
+	}
+}
+
+// Run acts on every change until ctx ends, on several instances at once and on
+// each of them in order.
+func (l *Loop) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	follower := l.EC2.Instances.Follow(ctx, "")
+	var (
+		tasks   sync.WaitGroup
+		booted  = map[string]bool{}
+		busy    = map[string]bool{}
+		done    = make(chan outcome)
+		again   = time.NewTicker(retry)
+		current store.Snapshot[ec2.Instance]
+	)
+	defer func() {
+		again.Stop()
+		cancel()
+		for range follower.C { // until it has ended
+		}
+		tasks.Wait()
+	}()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case snapshot, ok := <-follower.C:
+			if !ok {
+				return follower.Err()
+			}
+			current = snapshot
+		case o := <-done:
+			busy[o.id] = false
+			booted[o.id] = o.act == Boot && o.err == nil
+			if o.err != nil && ctx.Err() == nil {
+				l.Logger.Error("bringing an instance to its state", "instance", o.id, "error", o.err)
+				continue // until the next tick
+			}
+		case <-again.C:
+		}
+		for _, item := range current.Items {
+			i := item.Value
+			act := Decide(i, booted[i.ID], time.Now())
+			if act == Nothing || busy[i.ID] {
+				continue
+			}
+			busy[i.ID] = true
+			tasks.Go(func() {
+				o := outcome{i.ID, act, l.act(ctx, i, act)}
+				select {
+				case done <- o:
+				case <-ctx.Done():
+				}
+			})
+		}
+	}
+}
+
+type outcome struct {
+	id  string
+	act Act
+	err error
+}
+
+func (l *Loop) act(ctx context.Context, i ec2.Instance, act Act) error {
+	switch act {
+	case Boot:
+		if err := l.Host.Boot(ctx, i); err != nil {
+			return err
+		}
+		return l.EC2.MarkRunning(ctx, i.ID)
+	case End:
+		if err := l.Host.End(ctx, i); err != nil {
+			return err
+		}
+		return l.EC2.MarkTerminated(ctx, i.ID)
+	case Forget:
+		return l.EC2.Instances.Delete(ctx, i.ID)
+	default:
+		return nil
+	}
+}

@@ -1,0 +1,262 @@
+package region
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/tarn-eks/tarn/internal/cluster"
+	"github.com/tarn-eks/tarn/internal/instance"
+	"github.com/tarn-eks/tarn/internal/instance/shim"
+	"github.com/tarn-eks/tarn/internal/instancetype"
+	"github.com/tarn-eks/tarn/internal/namespace"
+	"github.com/tarn-eks/tarn/internal/proc"
+	"github.com/tarn-eks/tarn/internal/service/ec2"
+	"github.com/tarn-eks/tarn/internal/vpc"
+)
+
+const (
+	// nodeGrace is what kubelet and containerd have to stop.
+	nodeGrace = 5 * time.Second
+	// podGrace is what pods' processes have when their instance stops.
+	podGrace = 3 * time.Second
+)
+
+// host runs instances on this machine: it is the booting loop's Host.
+type host struct {
+	layout  layout
+	account string
+	region  string
+	vpc     *vpc.VPC
+	cidr    netip.Prefix
+	subnets map[string]vpc.Subnet // by id
+	logger  *slog.Logger
+	// cluster finds the cluster that an instance's bootstrap names.
+	cluster func(ctx context.Context, name string) (cluster.Config, error)
+	// deleteNode removes the Node of an instance that has ended, as the cloud's
+	// node controller does.
+	deleteNode func(ctx context.Context, cluster, node string) error
+
+	mu        sync.Mutex // guards the fields below
+	processes map[string]*proc.Process
+	failures  map[string]failure // of the last attempts to boot, by instance
+}
+
+// failure is why an instance does not boot.
+type failure struct {
+	attempts int
+	err      error
+}
+
+func (h *host) machine(i ec2.Instance, c cluster.Config) (instance.Machine, error) {
+	t, err := instancetype.Lookup(i.Type)
+	if err != nil {
+		return instance.Machine{}, err
+	}
+	binary, err := shim.Binary()
+	if err != nil {
+		return instance.Machine{}, err
+	}
+	reserved := t.KubeReserved()
+	labels := maps.Clone(i.Bootstrap.Labels)
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	maps.Copy(labels, map[string]string{
+		"beta.kubernetes.io/instance-type":         i.Type,
+		"failure-domain.beta.kubernetes.io/region": h.region,
+		"failure-domain.beta.kubernetes.io/zone":   i.Zone,
+		"node.kubernetes.io/instance-type":         i.Type,
+		"topology.kubernetes.io/region":            h.region,
+		"topology.kubernetes.io/zone":              i.Zone,
+	})
+	var taints []instance.Taint
+	for _, t := range i.Bootstrap.Taints {
+		taints = append(taints, instance.Taint(t))
+	}
+	return instance.Machine{
+		Dir:  h.layout.instance(i.ID),
+		Shim: binary,
+		Namespaces: namespace.Set{
+			Net:   h.layout.namespace(i.ID, "net"),
+			Mount: h.layout.namespace(i.ID, "mnt"),
+			UTS:   h.layout.namespace(i.ID, "uts"),
+		},
+		Config: instance.Config{
+			ID: i.ID, NodeName: i.PrivateDNSName, Region: h.region, Zone: i.Zone,
+			Capacity: instance.Capacity{
+				VCPU: t.VCPUs, MemoryMiB: t.MemoryMiB, MaxPods: i.Bootstrap.MaxPods,
+				ReservedCPUMilli: reserved.CPUMilli, ReservedMemoryMiB: reserved.MemoryMiB,
+				VolumeGiB: i.VolumeGiB,
+			},
+			Address: i.Address, PodAddresses: i.PodAddresses, MTU: vpc.DefaultMTU,
+			Resolver:   vpc.Resolver(h.cidr),
+			ClusterDNS: c.DNSAddress(),
+			Labels:     labels, Taints: taints,
+			Registry:   "http://" + registryAddress(h.cidr).String(),
+			PauseImage: pauseImage(h.region),
+			Cgroup:     h.layout.cgroup() + "/" + i.ID,
+		},
+	}, nil
+}
+
+// Boot implements booting.Host.
+func (h *host) Boot(ctx context.Context, i ec2.Instance) error {
+	err := h.boot(ctx, i)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err == nil {
+		delete(h.failures, i.ID)
+		return nil
+	}
+	h.failures[i.ID] = failure{h.failures[i.ID].attempts + 1, err}
+	return err
+}
+
+// failure is what Boot has met, if its last attempt failed.
+func (h *host) failure(id string) failure {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.failures[id]
+}
+
+func (h *host) boot(ctx context.Context, i ec2.Instance) error {
+	h.mu.Lock()
+	running := h.processes[i.ID] != nil
+	h.mu.Unlock()
+	if running {
+		return nil
+	}
+	c, err := h.cluster(ctx, i.Bootstrap.Cluster)
+	if err != nil {
+		return fmt.Errorf("booting %s: %w", i.ID, err)
+	}
+	m, err := h.machine(i, c)
+	if err != nil {
+		return fmt.Errorf("booting %s: %w", i.ID, err)
+	}
+	if err := m.Prepare(); err != nil {
+		return fmt.Errorf("booting %s: %w", i.ID, err)
+	}
+	if err := h.attach(i, m.Namespaces.Net); err != nil {
+		return fmt.Errorf("booting %s: %w", i.ID, err)
+	}
+	if err := c.IssueNode(m.KubernetesDir(), cluster.Node{Name: i.PrivateDNSName, Address: i.Address}); err != nil {
+		return fmt.Errorf("booting %s: %w", i.ID, err)
+	}
+	p, err := proc.Start(proc.Spec{
+		Name:     i.ID,
+		Command:  m.Command(),
+		Env:      []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "GOGC=50"},
+		LockFile: h.layout.childLock(i.ID),
+		LogFile:  h.layout.log(i.ID),
+		Start:    m.Start,
+		Grace:    nodeGrace,
+		Logger:   h.logger,
+	})
+	if err != nil {
+		return fmt.Errorf("booting %s: %w", i.ID, err)
+	}
+	h.mu.Lock()
+	h.processes[i.ID] = p
+	h.mu.Unlock()
+	return nil
+}
+
+func (h *host) attach(i ec2.Instance, netns string) error {
+	mac, err := net.ParseMAC(i.MAC)
+	if err != nil {
+		return fmt.Errorf("the MAC address of %s: %w", i.ENI, err)
+	}
+	subnet, ok := h.subnets[i.Subnet]
+	if !ok {
+		return fmt.Errorf("the subnet %s of %s is not in the VPC", i.Subnet, i.ID)
+	}
+	return h.vpc.Attach(vpc.ENI{
+		ID:        i.ENI,
+		Addresses: append([]netip.Addr{i.Address}, i.PodAddresses...),
+		MAC:       mac,
+		Subnet:    subnet,
+		Namespace: netns,
+	})
+}
+
+// End implements booting.Host.
+func (h *host) End(ctx context.Context, i ec2.Instance) error {
+	if err := h.halt(ctx, i.ID); err != nil {
+		return err
+	}
+	if err := h.vpc.Detach(i.ENI); err != nil {
+		return fmt.Errorf("ending %s: %w", i.ID, err)
+	}
+	if err := h.deleteNode(ctx, i.Bootstrap.Cluster, i.PrivateDNSName); err != nil {
+		return fmt.Errorf("ending %s: %w", i.ID, err)
+	}
+	if err := os.RemoveAll(h.layout.instance(i.ID)); err != nil {
+		return fmt.Errorf("removing the volume of %s: %w", i.ID, err)
+	}
+	return os.RemoveAll(h.layout.childLock(i.ID))
+}
+
+// halt stops what runs in an instance and gives its namespaces and cgroup back.
+// Its disk stays.
+func (h *host) halt(ctx context.Context, id string) error {
+	h.mu.Lock()
+	p := h.processes[id]
+	delete(h.processes, id)
+	h.mu.Unlock()
+	if p != nil {
+		p.Stop()
+	}
+	m := h.remains(id)
+	if err := m.Stop(ctx, podGrace); err != nil {
+		return fmt.Errorf("stopping %s: %w", id, err)
+	}
+	if err := m.Release(ctx); err != nil {
+		return fmt.Errorf("stopping %s: %w", id, err)
+	}
+	return nil
+}
+
+// remains is the machine of an instance of which only the id is known.
+func (h *host) remains(id string) instance.Machine {
+	return instance.Machine{
+		Namespaces: namespace.Set{
+			Net:   h.layout.namespace(id, "net"),
+			Mount: h.layout.namespace(id, "mnt"),
+			UTS:   h.layout.namespace(id, "uts"),
+		},
+		Config: instance.Config{ID: id, Cgroup: h.layout.cgroup() + "/" + id},
+	}
+}
+
+// stop halts every instance that runs, all at once.
+func (h *host) stop(ctx context.Context) error {
+	h.mu.Lock()
+	ids := make([]string, 0, len(h.processes))
+	for id := range h.processes {
+		ids = append(ids, id)
+	}
+	h.mu.Unlock()
+	errs := make([]error, len(ids))
+	var wait sync.WaitGroup
+	for n, id := range ids {
+		wait.Go(func() { errs[n] = h.halt(ctx, id) })
+	}
+	wait.Wait()
+	return errors.Join(errs...)
+}
+
+// process is the child that runs an instance, or nil.
+func (h *host) process(id string) *proc.Process {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.processes[id]
+}

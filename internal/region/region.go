@@ -1,0 +1,298 @@
+// Package region is the whole: it knows every part, builds them, starts them in
+// order and stops them in reverse. Nothing imports it but the command.
+package region
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tarn-eks/tarn/internal/instance"
+	"github.com/tarn-eks/tarn/internal/namespace"
+	"github.com/tarn-eks/tarn/internal/proc"
+	"github.com/tarn-eks/tarn/internal/registry"
+	"github.com/tarn-eks/tarn/internal/service/ec2"
+	"github.com/tarn-eks/tarn/internal/service/eks"
+	"github.com/tarn-eks/tarn/internal/store"
+	"github.com/tarn-eks/tarn/internal/vpc"
+)
+
+// Config says what region to run.
+type Config struct {
+	DataDir string
+	// Identity is what a new region becomes. One that exists keeps its own.
+	Identity Identity
+	Version  string // of Tarn
+	Logger   *slog.Logger
+}
+
+// Region is a running region.
+type Region struct {
+	layout   layout
+	identity Identity
+	logger   *slog.Logger
+	progress *progress
+
+	lock     *os.File
+	store    *store.Server
+	ec2      *ec2.Service
+	eks      *eks.Service
+	registry *registry.Registry
+	listen   listeners
+	network  *network // nil until there is a VPC
+
+	// failed gets the first error of what runs in the background.
+	failed     chan error
+	background context.Context
+	stop       context.CancelFunc
+	tasks      sync.WaitGroup
+
+	mu            sync.Mutex // guards the field below
+	controlPlanes map[string]*proc.Process
+
+	applying sync.Mutex // one Up at a time
+	loops    sync.Once
+}
+
+// listeners are the region's loopback ports.
+type listeners struct{ api, registry net.Listener }
+
+// Lock takes the state directory, so that one process at a time has it.
+func Lock(dataDir string) (*os.File, error) {
+	l := layout(dataDir)
+	if err := os.MkdirAll(l.run(), 0o700); err != nil {
+		return nil, fmt.Errorf("making the state directory: %w", err)
+	}
+	f, err := os.OpenFile(l.lock(), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("opening the state directory's lock: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		_ = f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("%w on %s: `tarn down` stops it", ErrRunning, dataDir)
+		}
+		return nil, fmt.Errorf("locking the state directory: %w", err)
+	}
+	return f, nil
+}
+
+// ErrRunning says that another region process has the state directory.
+var ErrRunning = errors.New("a region is running")
+
+// Open starts a region's own parts: its ports, its store, its registry. Up
+// starts the rest.
+func Open(ctx context.Context, cfg Config) (_ *Region, err error) {
+	l := layout(cfg.DataDir)
+	background, stop := context.WithCancel(context.Background())
+	r := &Region{
+		layout:        l,
+		identity:      cfg.Identity,
+		logger:        cfg.Logger,
+		progress:      newProgress(),
+		failed:        make(chan error, 1),
+		background:    background,
+		stop:          stop,
+		controlPlanes: map[string]*proc.Process{},
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, r.Close(context.WithoutCancel(ctx)))
+		}
+	}()
+	if r.lock, err = Lock(cfg.DataDir); err != nil {
+		return nil, err
+	}
+	if err := r.listenLocal(); err != nil {
+		return nil, err
+	}
+	if err := namespace.Prepare(ensureDir(l.namespaces())); err != nil {
+		return nil, fmt.Errorf("preparing a place for namespaces: %w", err)
+	}
+	err = r.progress.step("store", func(func(string)) (string, error) {
+		r.store, err = store.Start(ctx, store.Config{Dir: l.etcd(), Socket: l.etcdSocket(), Logger: atLeast(slog.LevelWarn, cfg.Logger), Version: cfg.Version})
+		return "", err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if r.ec2, err = ec2.New(r.store.Client(), r.identity.Region); err != nil {
+		return nil, err
+	}
+	r.eks = eks.New(r.store.Client())
+	err = r.progress.step("registry", func(func(string)) (string, error) {
+		return r.openRegistry(ctx)
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.run("store", func(ctx context.Context) error {
+		select {
+		case err := <-r.store.Err():
+			return err
+		case <-ctx.Done():
+			return nil
+		}
+	})
+	return r, nil
+}
+
+// ensureDir makes a directory; a failure shows in the next use of it.
+func ensureDir(dir string) string {
+	_ = os.MkdirAll(dir, 0o700)
+	return dir
+}
+
+// listenLocal opens the region's ports and remembers which they are.
+func (r *Region) listenLocal() error {
+	known, err := LoadIdentity(string(r.layout))
+	fresh := errors.Is(err, os.ErrNotExist) || err == nil && known.Cluster == ""
+	switch {
+	case err == nil && !fresh:
+		if r.identity.Region != "" && r.identity.Region != known.Region {
+			return fmt.Errorf("the region in %s is %s, and a region cannot become another one (%s): `tarn delete` first, or use another --data-dir", r.layout, known.Region, r.identity.Region)
+		}
+		asked := r.identity.Ports
+		r.identity = known
+		r.identity.Ports = override(known.Ports, asked)
+	case !fresh:
+		return err
+	}
+	ports := override(DefaultPorts, r.identity.Ports)
+	if r.listen.api, err = listenLocal("Kubernetes API server", ports.API, fresh && r.identity.Ports.API == 0, "api-port"); err != nil {
+		return err
+	}
+	if r.listen.registry, err = listenLocal("image registry", ports.Registry, fresh && r.identity.Ports.Registry == 0, "registry-port"); err != nil {
+		return err
+	}
+	r.identity.Ports = Ports{
+		API:      r.listen.api.Addr().(*net.TCPAddr).Port,
+		Registry: r.listen.registry.Addr().(*net.TCPAddr).Port,
+	}
+	return r.identity.save(r.layout)
+}
+
+func override(ports, by Ports) Ports {
+	if by.API != 0 {
+		ports.API = by.API
+	}
+	if by.Registry != 0 {
+		ports.Registry = by.Registry
+	}
+	return ports
+}
+
+// run runs work in the background until the region stops. Its failure is the
+// region's.
+func (r *Region) run(name string, work func(context.Context) error) {
+	r.tasks.Go(func() {
+		err := work(r.background)
+		if r.background.Err() != nil {
+			return
+		}
+		if err == nil {
+			err = errors.New("ended by itself")
+		}
+		r.logger.Error("a part of the region failed", "part", name, "error", err)
+		select {
+		case r.failed <- fmt.Errorf("%s: %w", name, err):
+		default:
+		}
+	})
+}
+
+// Failed delivers the error of a part that the region cannot do without.
+func (r *Region) Failed() <-chan error { return r.failed }
+
+// Close stops everything, in reverse order, and keeps the state. It may be
+// called on a region that has only half started.
+func (r *Region) Close(ctx context.Context) error {
+	var errs []error
+	r.stop()
+	if r.network != nil {
+		errs = append(errs, r.network.host.stop(ctx))
+	}
+	r.mu.Lock()
+	for _, p := range r.controlPlanes {
+		p.Stop()
+	}
+	r.mu.Unlock()
+	for _, l := range []net.Listener{r.listen.api, r.listen.registry} {
+		if l != nil {
+			_ = l.Close() // a server may have closed it
+		}
+	}
+	r.tasks.Wait()
+	if r.network != nil {
+		errs = append(errs, r.network.vpc.Delete())
+	}
+	if r.registry != nil {
+		errs = append(errs, r.registry.Close())
+	}
+	if r.store != nil {
+		errs = append(errs, r.store.Close())
+	}
+	if r.lock != nil {
+		errs = append(errs, release(ctx, r.layout), r.lock.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// release gives back what a region holds of the machine: processes, cgroups,
+// namespaces, mounts. It works also after a region that was killed. The caller
+// has the lock.
+func release(ctx context.Context, l layout) error {
+	var errs []error
+	errs = append(errs, instance.RemoveCgroups(ctx, l.cgroup()))
+	if _, err := os.Stat(l.namespaces()); err == nil {
+		router := l.namespace("vpc", "net")
+		if _, err := os.Stat(router); err == nil {
+			errs = append(errs, vpc.Delete(router))
+		}
+		errs = append(errs, namespace.Teardown(l.namespaces()))
+	}
+	entries, err := os.ReadDir(l.run())
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		errs = append(errs, err)
+	}
+	for _, e := range entries {
+		if path := filepath.Join(l.run(), e.Name()); path != l.lock() && path != l.controlSocket() {
+			errs = append(errs, os.RemoveAll(path))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Delete removes a region that is not running, and all that is left of it.
+func Delete(ctx context.Context, dataDir string) error {
+	l := layout(dataDir)
+	lock, err := Lock(dataDir)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	if err := release(ctx, l); err != nil {
+		return fmt.Errorf("giving back what the region held: %w", err)
+	}
+	if err := os.RemoveAll(dataDir); err != nil {
+		return fmt.Errorf("removing the state directory: %w", err)
+	}
+	return nil
+}
+
+// Down gives back what a region that was killed still holds; its state stays.
+func Down(ctx context.Context, dataDir string) error {
+	lock, err := Lock(dataDir)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	return release(ctx, layout(dataDir))
+}

@@ -1,0 +1,108 @@
+package region
+
+import (
+	"context"
+	"time"
+
+	"github.com/tarn-eks/tarn/internal/cluster"
+	"github.com/tarn-eks/tarn/internal/service/ec2"
+	"github.com/tarn-eks/tarn/internal/vpc"
+)
+
+// Status is what `tarn status -o json` prints.
+type Status struct {
+	Region        string           `json:"region"`
+	Account       string           `json:"account"`
+	Endpoint      string           `json:"endpoint"` // of the AWS APIs; empty until the front door exists
+	Kubeconfig    string           `json:"kubeconfig"`
+	CA            string           `json:"ca"`
+	DNS           string           `json:"dns"` // resolver in the VPC
+	Registry      string           `json:"registry"`
+	Cluster       *ClusterStatus   `json:"cluster"`
+	Instances     []InstanceStatus `json:"instances"`
+	LoadBalancers []struct{}       `json:"loadBalancers"` // none until the balancing exists
+	Processes     []ProcessStatus  `json:"processes"`
+}
+
+// ClusterStatus is the cluster's part of Status.
+type ClusterStatus struct {
+	Name     string `json:"name"`
+	Version  string `json:"version"`
+	Endpoint string `json:"endpoint"`
+}
+
+// InstanceStatus is an instance's part of Status.
+type InstanceStatus struct {
+	ID        string    `json:"id"`
+	Type      string    `json:"type"`
+	State     ec2.State `json:"state"`
+	Zone      string    `json:"zone"`
+	Address   string    `json:"address"`
+	Name      string    `json:"name"`
+	Nodegroup string    `json:"nodegroup"`
+	Launched  time.Time `json:"launched"`
+}
+
+// ProcessStatus is a child process's part of Status.
+type ProcessStatus struct {
+	Name     string    `json:"name"`
+	PID      int       `json:"pid"`
+	Started  time.Time `json:"started"`
+	Restarts int       `json:"restarts"`
+	LastExit string    `json:"lastExit,omitempty"`
+	Log      string    `json:"log"`
+}
+
+// Status says what there is.
+func (r *Region) Status(ctx context.Context) (Status, error) {
+	s := Status{
+		Region:        r.identity.Region,
+		Account:       r.identity.Account,
+		Kubeconfig:    r.layout.kubeconfig(),
+		Registry:      r.listen.registry.Addr().String(),
+		Instances:     []InstanceStatus{},
+		LoadBalancers: []struct{}{},
+		Processes:     []ProcessStatus{},
+	}
+	clusters, _, err := r.eks.Clusters.List(ctx, "")
+	if err != nil {
+		return s, err
+	}
+	for _, item := range clusters {
+		if c := r.describe(item.Value); c.Name == r.identity.Cluster {
+			s.CA = c.CAFile()
+			s.Cluster = &ClusterStatus{Name: c.Name, Version: cluster.Version, Endpoint: "https://" + c.LocalAddress}
+		}
+	}
+	vpcs, _, err := r.ec2.VPCs.List(ctx, "")
+	if err != nil {
+		return s, err
+	}
+	for _, v := range vpcs {
+		s.DNS = vpc.Resolver(v.Value.CIDR).String()
+	}
+	instances, _, err := r.ec2.Instances.List(ctx, "")
+	if err != nil {
+		return s, err
+	}
+	r.mu.Lock()
+	for name, p := range r.controlPlanes {
+		s.Processes = append(s.Processes, ProcessStatus{Name: "control-plane-" + name, Log: p.LogFile()}.with(p.Status()))
+	}
+	network := r.network
+	r.mu.Unlock()
+	for _, item := range instances {
+		i := item.Value
+		s.Instances = append(s.Instances, InstanceStatus{
+			ID: i.ID, Type: i.Type, State: i.State, Zone: i.Zone, Address: i.Address.String(),
+			Name: i.PrivateDNSName, Nodegroup: i.Bootstrap.Nodegroup, Launched: i.Launched,
+		})
+		if network == nil {
+			continue
+		}
+		if p := network.host.process(i.ID); p != nil {
+			s.Processes = append(s.Processes, ProcessStatus{Name: i.ID, Log: p.LogFile()}.with(p.Status()))
+		}
+	}
+	return s, nil
+}
