@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,6 +20,10 @@ import (
 	"github.com/tarn-eks/tarn/internal/proc"
 	"github.com/tarn-eks/tarn/internal/region"
 )
+
+// gcPercent is the garbage collector's target in the roles: they are mostly idle,
+// and memory is what limits how many of them a machine carries.
+const gcPercent = 50
 
 // The roles are what the binary runs itself as: not for people to call.
 
@@ -44,6 +49,7 @@ const stopTimeout = 60 * time.Second
 // serve runs a region until ctx ends, a client asks it to stop, or it fails.
 // ready, if given, is called when the control socket answers.
 func serve(ctx context.Context, dataDir string, id region.Identity, ready func(context.Context) error) (err error) {
+	debug.SetGCPercent(gcPercent)
 	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	r, err := region.Open(ctx, region.Config{DataDir: dataDir, Identity: id, Version: version, Logger: logger})
 	if err != nil {
@@ -54,6 +60,13 @@ func serve(ctx context.Context, dataDir string, id region.Identity, ready func(c
 	l, err := region.ListenControl(dataDir)
 	if err != nil {
 		return errors.Join(err, r.Close(context.WithoutCancel(ctx)))
+	}
+	if ready == nil { // in the background, where the output is a file
+		go func() {
+			if err := proc.KeepRotated(ctx, region.LogFile(dataDir)); err != nil {
+				logger.Warn("the region's log grows", "error", err)
+			}
+		}()
 	}
 	control := &region.Control{Region: r, Stop: stop}
 	served := make(chan error, 1)
@@ -99,6 +112,7 @@ func controlPlaneRole() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "control-plane", Hidden: true, Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
+			debug.SetGCPercent(gcPercent)
 			ctx, err := proc.Child()
 			if err != nil {
 				return err
@@ -125,6 +139,7 @@ func instanceRole() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "instance", Hidden: true, Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
+			debug.SetGCPercent(gcPercent)
 			ctx, err := proc.Child()
 			if err != nil {
 				return err

@@ -93,7 +93,7 @@ func up(ctx context.Context, dataDir string, o upOptions, stdout, stderr io.Writ
 			fmt.Fprintln(stderr, "stopping what was started …")
 			err = errors.Join(err, started.stop(context.WithoutCancel(ctx), client))
 		}
-		return fmt.Errorf("%w\nThe region's log: %s", err, started.logFile(dataDir))
+		return fmt.Errorf("%w\nThe region's log: %s", err, region.LogFile(dataDir))
 	}
 	return printNext(ctx, client, dataDir, time.Since(began), stdout)
 }
@@ -147,15 +147,10 @@ type daemon struct {
 	log    string
 }
 
-func (d *daemon) logFile(dataDir string) string {
-	return filepath.Join(dataDir, "log", "region.log")
-}
-
 // startRegion starts the region process in a session of its own, and returns
 // when it answers.
 func startRegion(ctx context.Context, dataDir string, id region.Identity) (*daemon, *region.Client, error) {
-	d := &daemon{exited: make(chan struct{})}
-	d.log = d.logFile(dataDir)
+	d := &daemon{exited: make(chan struct{}), log: region.LogFile(dataDir)}
 	if err := os.MkdirAll(filepath.Dir(d.log), 0o755); err != nil {
 		return nil, nil, fmt.Errorf("making the log directory: %w", err)
 	}
@@ -168,7 +163,7 @@ func startRegion(ctx context.Context, dataDir string, id region.Identity) (*daem
 	if err != nil {
 		return nil, nil, err
 	}
-	d.cmd = exec.Command("/proc/self/exe", regionArgs(dataDir, id)...)
+	d.cmd = &exec.Cmd{Path: "/proc/self/exe", Args: regionArgs(dataDir, id)}
 	d.cmd.Stdout, d.cmd.Stderr = log, log
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := d.cmd.Start(); err != nil {
@@ -197,7 +192,7 @@ func startRegion(ctx context.Context, dataDir string, id region.Identity) (*daem
 }
 
 func regionArgs(dataDir string, id region.Identity) []string {
-	return []string{"region", "--data-dir", dataDir, "--account", id.Account, "--region", id.Region,
+	return []string{"tarn", "region", "--data-dir", dataDir, "--account", id.Account, "--region", id.Region,
 		"--api-port", fmt.Sprint(id.Ports.API), "--registry-port", fmt.Sprint(id.Ports.Registry)}
 }
 

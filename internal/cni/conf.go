@@ -134,8 +134,8 @@ func (c *conf) checkPrevious(addr netip.Addr) error {
 // podArgs are the CNI_ARGS that a Kubernetes runtime gives.
 type podArgs struct {
 	types.CommonArgs
-	K8S_POD_NAME      types.UnmarshallableString //nolint:revive // the name is the key
-	K8S_POD_NAMESPACE types.UnmarshallableString //nolint:revive
+	K8S_POD_NAME      types.UnmarshallableString // the name is the key
+	K8S_POD_NAMESPACE types.UnmarshallableString
 }
 
 // hostInterface names the instance's end of a pod's link as the VPC CNI does,

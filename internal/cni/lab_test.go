@@ -22,6 +22,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/tarn-eks/tarn/internal/namespace"
+	"github.com/tarn-eks/tarn/internal/subnet"
 	"github.com/tarn-eks/tarn/internal/vpc"
 )
 
@@ -41,7 +42,7 @@ type lab struct {
 	dir    string // pins
 	plugin string // the program
 	vpc    *vpc.VPC
-	subnet []vpc.Subnet
+	subnet []subnet.Subnet
 }
 
 func newLab(t *testing.T) *lab {
@@ -72,7 +73,7 @@ func newLab(t *testing.T) *lab {
 		}
 	})
 	cidr := netip.MustParsePrefix("192.168.0.0/16")
-	if l.subnet, err = vpc.Subnets(cidr, []string{"a", "b"}); err != nil {
+	if l.subnet, err = subnet.Layout(cidr, []string{"a", "b"}); err != nil {
 		t.Fatal(err)
 	}
 	l.vpc, err = vpc.Open(vpc.Config{

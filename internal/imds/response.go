@@ -54,5 +54,5 @@ func (res response) write(w http.ResponseWriter) {
 		head.Set("Last-Modified", res.modified.UTC().Format(http.TimeFormat))
 	}
 	w.WriteHeader(res.status)
-	w.Write(res.body) // a client that went away is no error of ours
+	_, _ = w.Write(res.body) // a client that went away is no error of ours
 }

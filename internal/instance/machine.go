@@ -65,13 +65,6 @@ func rooted() bool {
 // KubernetesDir is where the node's credentials go, seen from the machine.
 func (m Machine) KubernetesDir() string { return m.Dir + KubernetesDir }
 
-// Command is the instance role's command line; Start runs it inside.
-func (m Machine) Command() []string {
-	// The path is resolved in the instance's root, where this program's own
-	// place on the machine does not exist.
-	return []string{"/proc/self/exe", "instance", "--config", ConfigFile}
-}
-
 // Start starts a command inside the instance.
 func (m Machine) Start(cmd *exec.Cmd) error { return m.Namespaces.Start(cmd) }
 

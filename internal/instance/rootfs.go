@@ -29,6 +29,9 @@ const (
 	tarnPath  = binDir + "/tarn"
 	CNIBinDir = "/opt/cni/bin"
 	CNIPlugin = "aws-cni"
+	// SearchPath is the PATH of what runs in an instance. containerd looks for
+	// the shim there when it finds its pods again after a restart.
+	SearchPath = binDir + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 )
 
 // files is what differs from one instance's /etc to another's.

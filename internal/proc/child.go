@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -21,8 +22,33 @@ const (
 )
 
 // orphanGrace is how long a child may take to end by itself once the process
-// that started it is gone.
-const orphanGrace = 10 * time.Second
+// that started it is gone: its successor waits for it.
+const orphanGrace = time.Second
+
+// AwaitEnd returns when no process that was started with this lock file runs.
+func AwaitEnd(ctx context.Context, lockFile string) error {
+	f, err := os.OpenFile(lockFile, os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Errorf("opening a child's lock: %w", err)
+	}
+	defer f.Close()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return nil
+		}
+		if err != unix.EWOULDBLOCK {
+			return fmt.Errorf("trying the lock %s: %w", lockFile, err)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for the process that holds %s to end: %w", lockFile, ctx.Err())
+		case <-tick.C:
+		}
+	}
+}
 
 // Child is the first call of a process that Start started. It waits until no
 // predecessor is left, and returns a context that ends on SIGTERM or SIGINT and
@@ -30,6 +56,10 @@ const orphanGrace = 10 * time.Second
 func Child() (context.Context, error) {
 	unix.CloseOnExec(lifelineFD)
 	unix.CloseOnExec(lockFD)
+	// The kernel calls a process that was run as /proc/self/exe "exe".
+	if name, err := unix.BytePtrFromString("tarn"); err == nil {
+		_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(name)), 0, 0, 0)
+	}
 	for {
 		err := unix.Flock(lockFD, unix.LOCK_EX)
 		if err == nil {

@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,23 @@ const (
 	keptLogs    = 3
 	rotateEvery = 10 * time.Second
 )
+
+// KeepRotated rotates this process's own log, whose file it was given as its
+// output, until ctx ends.
+func KeepRotated(ctx context.Context, file string) error {
+	tick := time.NewTicker(rotateEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			if err := rotateLog(file, maxLogSize, keptLogs); err != nil {
+				return fmt.Errorf("rotating %s: %w", file, err)
+			}
+		}
+	}
+}
 
 // openLog opens a log to append to. Children write to the file itself, not
 // through a pipe, so that nothing of what they say at the end is lost.

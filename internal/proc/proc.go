@@ -18,9 +18,10 @@ import (
 
 // Spec describes a child process.
 type Spec struct {
-	Name    string   // in messages
-	Command []string // program and arguments
-	Env     []string // nil: this process's own
+	Name string   // in messages
+	Path string   // the program
+	Args []string // its arguments, the name it goes by first
+	Env  []string // nil: this process's own
 	// Files are inherited as descriptors FirstFile, FirstFile+1, …
 	Files []*os.File
 	// LockFile is held by the child as long as it lives, so that a successor
@@ -137,8 +138,7 @@ func (p *Process) spawn() (*child, error) {
 		return nil, errors.Join(fmt.Errorf("making the lifeline of %s: %w", p.spec.Name, err), log.Close())
 	}
 	defer alive.Close()
-	cmd := exec.Command(p.spec.Command[0], p.spec.Command[1:]...)
-	cmd.Env = p.spec.Env
+	cmd := &exec.Cmd{Path: p.spec.Path, Args: p.spec.Args, Env: p.spec.Env}
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.ExtraFiles = append([]*os.File{alive, lock}, p.spec.Files...)
 	// A group of its own: Ctrl-C in a terminal is for the region, which stops

@@ -55,7 +55,8 @@ func TestMain(m *testing.M) {
 func spec(dir, mode string) Spec {
 	return Spec{
 		Name:     mode,
-		Command:  []string{"/proc/self/exe"},
+		Path:     "/proc/self/exe",
+		Args:     []string{mode},
 		Env:      append(os.Environ(), "TARN_TEST_CHILD="+mode),
 		LockFile: filepath.Join(dir, "lock"),
 		LogFile:  filepath.Join(dir, "log"),

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/tarn-eks/tarn/internal/cluster"
@@ -39,6 +40,7 @@ type Control struct {
 	Region *Region
 	Stop   func() // asks the process to stop
 	server *http.Server
+	first  atomic.Bool // somebody has asked for Up
 }
 
 // ListenControl opens the control socket. The caller has the region's lock.
@@ -104,19 +106,24 @@ func (c *Control) up(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	result := make(chan error, 1)
+	// The first to ask sees the region's own start too.
+	from := 0
+	if !c.first.CompareAndSwap(false, true) {
+		from = c.Region.progress.count()
+	}
 	// Up goes on when the client is gone: what was begun is finished.
 	go func() {
 		ctx, cancel := context.WithTimeout(c.Region.background, request.Timeout)
 		defer cancel()
 		result <- c.Region.Up(ctx, cc)
 	}()
-	stream(w, c.Region.progress, result)
+	stream(w, c.Region.progress, from, result)
 }
 
-func stream(w http.ResponseWriter, p *progress, result <-chan error) {
+// stream sends the events from the n-th on, and then the result.
+func stream(w http.ResponseWriter, p *progress, sent int, result <-chan error) {
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	encoder := json.NewEncoder(w)
-	sent := 0
 	flush := func() <-chan struct{} {
 		events, changed := p.after(sent)
 		sent += len(events)

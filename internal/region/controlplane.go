@@ -59,7 +59,8 @@ func (r *Region) spawnControlPlane(c cluster.Config) (*proc.Process, error) {
 	inVPC := namespace.Set{Net: r.layout.namespace("vpc", "net")}
 	return proc.Start(proc.Spec{
 		Name:     name,
-		Command:  []string{"/proc/self/exe", "control-plane", "--config", c.ConfigFile()},
+		Path:     "/proc/self/exe",
+		Args:     []string{"tarn", "control-plane", "--config", c.ConfigFile()},
 		Files:    []*os.File{local},
 		LockFile: r.layout.childLock(name),
 		LogFile:  r.layout.log(name),

@@ -152,9 +152,12 @@ func (h *host) boot(ctx context.Context, i ec2.Instance) error {
 		return fmt.Errorf("booting %s: %w", i.ID, err)
 	}
 	p, err := proc.Start(proc.Spec{
-		Name:     i.ID,
-		Command:  m.Command(),
-		Env:      []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "GOGC=50"},
+		Name: i.ID,
+		// The path is resolved in the instance's root, where this program's own
+		// place on the machine does not exist.
+		Path:     "/proc/self/exe",
+		Args:     []string{"tarn", "instance", "--config", instance.ConfigFile},
+		Env:      []string{"PATH=" + instance.SearchPath, "HOME=/root"},
 		LockFile: h.layout.childLock(i.ID),
 		LogFile:  h.layout.log(i.ID),
 		Start:    m.Start,

@@ -20,6 +20,9 @@ func (l layout) cluster(name string) string { return filepath.Join(string(l), "c
 func (l layout) instance(id string) string  { return filepath.Join(string(l), "instances", id) }
 func (l layout) log(name string) string     { return filepath.Join(string(l), "log", name+".log") }
 
+// LogFile is the log of the region process of a state directory.
+func LogFile(dataDir string) string { return layout(dataDir).log("region") }
+
 // What run holds is gone after `tarn down`.
 func (l layout) run() string                  { return filepath.Join(string(l), "run") }
 func (l layout) lock() string                 { return filepath.Join(l.run(), "lock") }

@@ -52,6 +52,12 @@ func (p *progress) after(n int) ([]Event, <-chan struct{}) {
 	return p.events[min(n, len(p.events)):], p.changed
 }
 
+func (p *progress) count() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.events)
+}
+
 // step runs work as a named step. What work returns is shown behind the name.
 func (p *progress) step(name string, work func(waiting func(string)) (string, error)) error {
 	began := time.Now()

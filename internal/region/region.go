@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -39,14 +40,17 @@ type Region struct {
 	identity Identity
 	logger   *slog.Logger
 	progress *progress
+	started  time.Time
 
-	lock     *os.File
-	store    *store.Server
-	ec2      *ec2.Service
-	eks      *eks.Service
-	registry *registry.Registry
-	listen   listeners
-	network  *network // nil until there is a VPC
+	lock *os.File
+	// inherited says that a region which was killed has left instances behind.
+	inherited bool
+	store     *store.Server
+	ec2       *ec2.Service
+	eks       *eks.Service
+	registry  *registry.Registry
+	listen    listeners
+	network   *network // nil until there is a VPC
 
 	// failed gets the first error of what runs in the background.
 	failed     chan error
@@ -97,6 +101,7 @@ func Open(ctx context.Context, cfg Config) (_ *Region, err error) {
 		identity:      cfg.Identity,
 		logger:        cfg.Logger,
 		progress:      newProgress(),
+		started:       time.Now(),
 		failed:        make(chan error, 1),
 		background:    background,
 		stop:          stop,
@@ -110,9 +115,14 @@ func Open(ctx context.Context, cfg Config) (_ *Region, err error) {
 	if r.lock, err = Lock(cfg.DataDir); err != nil {
 		return nil, err
 	}
+	if err := r.awaitOrphans(ctx); err != nil {
+		return nil, err
+	}
 	if err := r.listenLocal(); err != nil {
 		return nil, err
 	}
+	pins, err := os.ReadDir(l.namespaces())
+	r.inherited = err == nil && len(pins) > 0
 	if err := namespace.Prepare(ensureDir(l.namespaces())); err != nil {
 		return nil, fmt.Errorf("preparing a place for namespaces: %w", err)
 	}
@@ -142,6 +152,23 @@ func Open(ctx context.Context, cfg Config) (_ *Region, err error) {
 		}
 	})
 	return r, nil
+}
+
+// awaitOrphans waits for the children of a region that was killed: they end by
+// themselves, and one of them has the API server's port.
+func (r *Region) awaitOrphans(ctx context.Context) error {
+	locks, err := filepath.Glob(r.layout.childLock("*"))
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	for _, lock := range locks {
+		if err := proc.AwaitEnd(ctx, lock); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ensureDir makes a directory; a failure shows in the next use of it.
@@ -240,7 +267,12 @@ func (r *Region) Close(ctx context.Context) error {
 		errs = append(errs, r.store.Close())
 	}
 	if r.lock != nil {
-		errs = append(errs, release(ctx, r.layout), r.lock.Close())
+		// Pods that outlived a region that was killed go on until one has
+		// really started in its place.
+		if r.network != nil || !r.inherited {
+			errs = append(errs, release(ctx, r.layout))
+		}
+		errs = append(errs, r.lock.Close())
 	}
 	return errors.Join(errs...)
 }

@@ -2,6 +2,7 @@ package region
 
 import (
 	"context"
+	"os"
 	"time"
 
 	"github.com/tarn-eks/tarn/internal/cluster"
@@ -62,7 +63,9 @@ func (r *Region) Status(ctx context.Context) (Status, error) {
 		Registry:      r.listen.registry.Addr().String(),
 		Instances:     []InstanceStatus{},
 		LoadBalancers: []struct{}{},
-		Processes:     []ProcessStatus{},
+		Processes: []ProcessStatus{{
+			Name: "region", PID: os.Getpid(), Started: r.started, Log: LogFile(string(r.layout)),
+		}},
 	}
 	clusters, _, err := r.eks.Clusters.List(ctx, "")
 	if err != nil {

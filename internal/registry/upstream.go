@@ -110,7 +110,7 @@ func (u *upstream) findManifest(ctx context.Context, t target) (string, error) {
 		return "", err
 	}
 	// HEAD does not count against Docker Hub's limit of pulls.
-	dgst, err := ask(u, ctx, func(ctx context.Context) (string, error) {
+	dgst, err := ask(ctx, u, func(ctx context.Context) (string, error) {
 		desc, err := u.puller.Head(ctx, tag)
 		if err != nil {
 			return "", err
@@ -132,7 +132,7 @@ func (u *upstream) findManifest(ctx context.Context, t target) (string, error) {
 
 // fetchManifest asks the upstream for a manifest and stores it.
 func (u *upstream) fetchManifest(ctx context.Context, repository, tag string, ref name.Reference) (string, error) {
-	desc, err := ask(u, ctx, func(ctx context.Context) (*remote.Descriptor, error) { return u.puller.Get(ctx, ref) })
+	desc, err := ask(ctx, u, func(ctx context.Context) (*remote.Descriptor, error) { return u.puller.Get(ctx, ref) })
 	if err != nil {
 		return "", err
 	}
@@ -163,7 +163,7 @@ func (u *upstream) serveBlob(w http.ResponseWriter, r *http.Request, t target) (
 		v1.Layer
 		size int64
 	}
-	b, err := ask(u, ctx, func(context.Context) (blob, error) {
+	b, err := ask(ctx, u, func(context.Context) (blob, error) {
 		// The layer keeps the context for its reads, which may take longer
 		// than a question; until they begin, the transport bounds the wait.
 		layer, err := u.puller.Layer(ctx, u.repository(t).Digest(dgst.String()))
@@ -222,7 +222,7 @@ func (u *upstream) begin(ctx context.Context, dgst digest.Digest) (done func(), 
 
 // ask puts a question to the upstream, in bounded time, unless it was found
 // unreachable a moment ago. Its errors are *wireError.
-func ask[T any](u *upstream, ctx context.Context, question func(context.Context) (T, error)) (T, error) {
+func ask[T any](ctx context.Context, u *upstream, question func(context.Context) (T, error)) (T, error) {
 	u.mu.Lock()
 	failure := u.failure
 	if time.Since(u.failedAt) > reproach {

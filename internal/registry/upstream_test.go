@@ -208,7 +208,7 @@ func TestUnreachableUpstreamIsNotTriedAtOnce(t *testing.T) {
 		u := &upstream{host: "registry.example"}
 		question := func(context.Context) (int, error) { tried.Add(1); return 0, dial }
 		for range 2 {
-			if _, err := ask(u, t.Context(), question); err == nil || !strings.Contains(err.Error(), "connection refused") {
+			if _, err := ask(t.Context(), u, question); err == nil || !strings.Contains(err.Error(), "connection refused") {
 				t.Error(err)
 			}
 		}
@@ -216,14 +216,14 @@ func TestUnreachableUpstreamIsNotTriedAtOnce(t *testing.T) {
 			t.Errorf("tried %d times at once", tried.Load())
 		}
 		time.Sleep(reproach + 1)
-		_, _ = ask(u, t.Context(), question)
+		_, _ = ask(t.Context(), u, question)
 		if tried.Load() != 2 {
 			t.Errorf("tried %d times in all", tried.Load())
 		}
 		// An answer is no reason to wait, whatever it says.
 		time.Sleep(reproach + 1)
 		for range 2 {
-			_, _ = ask(u, t.Context(), func(context.Context) (int, error) {
+			_, _ = ask(t.Context(), u, func(context.Context) (int, error) {
 				tried.Add(1)
 				return 0, &transport.Error{StatusCode: 404}
 			})
@@ -234,8 +234,8 @@ func TestUnreachableUpstreamIsNotTriedAtOnce(t *testing.T) {
 		// Nor is a client that left.
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		_, _ = ask(u, ctx, question)
-		if _, err := ask(u, t.Context(), func(context.Context) (int, error) { return 7, nil }); err != nil {
+		_, _ = ask(ctx, u, question)
+		if _, err := ask(t.Context(), u, func(context.Context) (int, error) { return 7, nil }); err != nil {
 			t.Error(err)
 		}
 	})
@@ -244,7 +244,7 @@ func TestUnreachableUpstreamIsNotTriedAtOnce(t *testing.T) {
 func TestSilentUpstreamIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now()
-		_, err := ask(&upstream{host: "registry.example"}, t.Context(), func(ctx context.Context) (int, error) {
+		_, err := ask(t.Context(), &upstream{host: "registry.example"}, func(ctx context.Context) (int, error) {
 			<-ctx.Done()
 			return 0, ctx.Err()
 		})

@@ -102,7 +102,7 @@ func Start(ctx context.Context, cfg Config) (_ *Server, err error) {
 
 func (cfg Config) complete() (Config, error) {
 	if cfg.Dir == "" || cfg.Socket == "" {
-		return cfg, errors.New("Dir and Socket must be set")
+		return cfg, errors.New("config: Dir and Socket must be set")
 	}
 	var err1, err2 error
 	cfg.Dir, err1 = filepath.Abs(cfg.Dir)
@@ -148,7 +148,7 @@ func (s *Server) start(ctx context.Context, applied uint64) error {
 		err = markReady(s.cfg.Dir)
 	}
 	if err != nil {
-		s.stop()
+		_ = s.stop() // what failed first counts
 		return err
 	}
 	s.cfg.Logger.Info("store serves", "dir", s.cfg.Dir, "endpoint", s.Endpoint(), "took", time.Since(began).Round(time.Millisecond))

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tarn-eks/tarn/internal/namespace"
+	"github.com/tarn-eks/tarn/internal/subnet"
 )
 
 // ENI is the network interface of an instance.
@@ -19,7 +20,7 @@ type ENI struct {
 	ID        string       // such as eni-0a1b2c3d4e5f67890
 	Addresses []netip.Addr // the first is the primary one, others are for pods
 	MAC       net.HardwareAddr
-	Subnet    Subnet
+	Subnet    subnet.Subnet
 	Namespace string // the file that pins the instance's network namespace
 }
 

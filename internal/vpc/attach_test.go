@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tarn-eks/tarn/internal/namespace"
+	"github.com/tarn-eks/tarn/internal/subnet"
 )
 
 // dialIn connects from a namespace and returns what the greeter says.
@@ -283,7 +284,7 @@ func TestAttachIsLevelTriggered(t *testing.T) {
 		t.Errorf("a second Attach changed\n%sto\n%s", before, after)
 	}
 
-	e.Addresses = []netip.Addr{offset(e.Subnet.CIDR, 13), offset(e.Subnet.CIDR, 11)}
+	e.Addresses = []netip.Addr{subnet.Nth(e.Subnet.CIDR, 13), subnet.Nth(e.Subnet.CIDR, 11)}
 	e.MAC = net.HardwareAddr{2, 0, 0, 0, 9, 9}
 	if err := l.Attach(e); err != nil {
 		t.Fatal(err)

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tarn-eks/tarn/internal/namespace"
+	"github.com/tarn-eks/tarn/internal/subnet"
 )
 
 // Addresses that AWS serves from inside every VPC.
@@ -36,7 +37,7 @@ type Config struct {
 	// in a directory that namespace.Prepare was called for.
 	Namespace string
 	CIDR      netip.Prefix
-	Subnets   []Subnet
+	Subnets   []subnet.Subnet
 	MTU       int // bytes; 0 means DefaultMTU
 	Logger    *slog.Logger
 }
@@ -142,7 +143,7 @@ func (v *VPC) furnish() error {
 
 // fixed lists the addresses that the router always has.
 func (v *VPC) fixed() []netip.Addr {
-	addrs := []netip.Addr{MetadataAddr, DNSAddr, Resolver(v.cfg.CIDR)}
+	addrs := []netip.Addr{MetadataAddr, DNSAddr, subnet.Resolver(v.cfg.CIDR)}
 	for _, s := range v.cfg.Subnets {
 		addrs = append(addrs, s.Router())
 	}

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tarn-eks/tarn/internal/namespace"
+	"github.com/tarn-eks/tarn/internal/subnet"
 )
 
 var testCIDR = netip.MustParsePrefix("192.168.0.0/16")
@@ -43,7 +44,7 @@ func newLab(t testing.TB) *lab {
 			t.Error(err)
 		}
 	})
-	subnets, err := Subnets(testCIDR, []string{"ap-northeast-2a", "ap-northeast-2b", "ap-northeast-2c"})
+	subnets, err := subnet.Layout(testCIDR, []string{"ap-northeast-2a", "ap-northeast-2b", "ap-northeast-2c"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,15 +69,15 @@ func newLab(t testing.TB) *lab {
 
 // eni describes the n-th instance, in the subnet of that index; its addresses
 // are base+hosts.
-func (l *lab) eni(n, subnet int, hosts ...uint32) ENI {
+func (l *lab) eni(n, index int, hosts ...uint32) ENI {
 	e := ENI{
 		ID:        fmt.Sprintf("eni-0000000000000%04x", n),
 		MAC:       net.HardwareAddr{0x02, 0, 0, 0, byte(n >> 8), byte(n)},
-		Subnet:    l.cfg.Subnets[subnet],
+		Subnet:    l.cfg.Subnets[index],
 		Namespace: filepath.Join(l.dir, fmt.Sprintf("i-%04x", n)),
 	}
 	for _, h := range hosts {
-		e.Addresses = append(e.Addresses, offset(e.Subnet.CIDR, h))
+		e.Addresses = append(e.Addresses, subnet.Nth(e.Subnet.CIDR, h))
 	}
 	return e
 }
@@ -234,7 +235,7 @@ func TestReopen(t *testing.T) {
 }
 
 func TestConfigIsChecked(t *testing.T) {
-	good := Config{Namespace: "unused", CIDR: testCIDR, Subnets: []Subnet{
+	good := Config{Namespace: "unused", CIDR: testCIDR, Subnets: []subnet.Subnet{
 		{CIDR: netip.MustParsePrefix("192.168.0.0/19")}, {CIDR: netip.MustParsePrefix("192.168.32.0/19")},
 	}}
 	if err := good.check(); err != nil {

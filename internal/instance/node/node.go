@@ -50,8 +50,14 @@ func Run(ctx context.Context, c instance.Config) error {
 	if err := waitForAPIServer(ctx, ended); err != nil {
 		return err
 	}
+	if err := shieldKernel(); err != nil {
+		return err
+	}
 	go run("kubelet", runKubelet)
 	go run("kube-proxy", runKubeProxy)
+	if err := liftShield(ctx, ended); err != nil {
+		return err
+	}
 
 	select {
 	case <-ctx.Done():

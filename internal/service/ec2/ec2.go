@@ -22,7 +22,7 @@ import (
 
 	"github.com/tarn-eks/tarn/internal/instancetype"
 	"github.com/tarn-eks/tarn/internal/store"
-	"github.com/tarn-eks/tarn/internal/vpc"
+	"github.com/tarn-eks/tarn/internal/subnet"
 )
 
 // VPC is a virtual private cloud.
@@ -43,9 +43,9 @@ type Subnet struct {
 	Tags   map[string]string
 }
 
-// Network is the subnet in the terms of package vpc.
-func (s Subnet) Network() vpc.Subnet {
-	return vpc.Subnet{CIDR: s.CIDR, Zone: s.Zone, Public: s.Public}
+// Network is the subnet in the terms of package subnet.
+func (s Subnet) Network() subnet.Subnet {
+	return subnet.Subnet{CIDR: s.CIDR, Zone: s.Zone, Public: s.Public}
 }
 
 // State is an instance's state, in EC2's words.
@@ -140,7 +140,7 @@ func New(client *clientv3.Client, region string) (*Service, error) {
 
 // CreateVPC makes a VPC with the subnets that eksctl gives it in the zones.
 func (s *Service) CreateVPC(ctx context.Context, cidr netip.Prefix, zones []string, tags map[string]string) (VPC, []Subnet, error) {
-	layout, err := vpc.Subnets(cidr, zones)
+	layout, err := subnet.Layout(cidr, zones)
 	if err != nil {
 		return VPC{}, nil, fmt.Errorf("creating a VPC: %w", err)
 	}
@@ -169,7 +169,7 @@ type RunInput struct {
 
 // RunInstances writes new instances in state pending. All of them are made or
 // none is. Errors: *instancetype.UnknownError, store.ErrNotFound (subnet),
-// vpc.ErrSubnetFull.
+// subnet.ErrFull.
 func (s *Service) RunInstances(ctx context.Context, in RunInput) ([]Instance, error) {
 	t, err := instancetype.Lookup(in.Type)
 	if err != nil {
@@ -178,7 +178,7 @@ func (s *Service) RunInstances(ctx context.Context, in RunInput) ([]Instance, er
 	if in.Count < 1 {
 		return nil, errors.New("running instances: at least one must be asked for")
 	}
-	subnet, err := s.Subnets.Get(ctx, in.Subnet)
+	home, err := s.Subnets.Get(ctx, in.Subnet)
 	if err != nil {
 		return nil, fmt.Errorf("running instances: %w", err)
 	}
@@ -199,16 +199,16 @@ func (s *Service) RunInstances(ctx context.Context, in RunInput) ([]Instance, er
 	for range in.Count {
 		// An address for every pod: on EKS two of the pods that a type allows
 		// (aws-node, kube-proxy) use the host's, but here they are no pods.
-		eni, err := s.newENI(subnet.Value, taken, 1+maxPods)
+		eni, err := s.newENI(home.Value, taken, 1+maxPods)
 		if err != nil {
 			return nil, fmt.Errorf("running instances: %w", err)
 		}
 		i := Instance{
 			ID:             newID("i"),
 			Type:           in.Type,
-			VPC:            subnet.Value.VPC,
+			VPC:            home.Value.VPC,
 			Subnet:         in.Subnet,
-			Zone:           subnet.Value.Zone,
+			Zone:           home.Value.Zone,
 			PrivateDNSName: s.privateDNSName(eni.Addresses[0]),
 			ENI:            eni.ID,
 			MAC:            eni.MAC,
@@ -304,15 +304,15 @@ func (s *Service) CreateNetworkInterface(ctx context.Context, subnet, descriptio
 }
 
 // newENI chooses n free addresses, and adds them to those that are taken.
-func (s *Service) newENI(subnet Subnet, taken map[netip.Addr]bool, n int) (NetworkInterface, error) {
-	addresses, err := vpc.Allocate(subnet.Network(), func(a netip.Addr) bool { return taken[a] }, n, s.random)
+func (s *Service) newENI(in Subnet, taken map[netip.Addr]bool, n int) (NetworkInterface, error) {
+	addresses, err := subnet.Allocate(in.Network(), func(a netip.Addr) bool { return taken[a] }, n, s.random)
 	if err != nil {
-		return NetworkInterface{}, fmt.Errorf("choosing addresses in %s: %w", subnet.ID, err)
+		return NetworkInterface{}, fmt.Errorf("choosing addresses in %s: %w", in.ID, err)
 	}
 	for _, a := range addresses {
 		taken[a] = true
 	}
-	return NetworkInterface{ID: newID("eni"), VPC: subnet.VPC, Subnet: subnet.ID, MAC: newMAC().String(), Addresses: addresses}, nil
+	return NetworkInterface{ID: newID("eni"), VPC: in.VPC, Subnet: in.ID, MAC: newMAC().String(), Addresses: addresses}, nil
 }
 
 func (s *Service) takenAddresses(ctx context.Context) (map[netip.Addr]bool, error) {

@@ -1,4 +1,4 @@
-package vpc
+package subnet
 
 import (
 	"errors"
@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func TestSubnets(t *testing.T) {
+func TestLayout(t *testing.T) {
 	tests := []struct {
 		cidr  string
 		zones string
@@ -31,7 +31,7 @@ func TestSubnets(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.cidr+" "+tt.zones, func(t *testing.T) {
 			zones := strings.Fields(tt.zones)
-			subnets, err := Subnets(netip.MustParsePrefix(tt.cidr), zones)
+			subnets, err := Layout(netip.MustParsePrefix(tt.cidr), zones)
 			if msg, ok := strings.CutPrefix(tt.want, "error: "); ok {
 				if err == nil || !strings.Contains(err.Error(), msg) {
 					t.Fatalf("error %v, want %q", err, msg)
@@ -91,7 +91,7 @@ func TestAllocate(t *testing.T) {
 			}
 		}
 		for _, n := range []int{1, 27, 28, -1} {
-			if _, err := Allocate(subnet, isTaken, n, random); !errors.Is(err, ErrSubnetFull) {
+			if _, err := Allocate(subnet, isTaken, n, random); !errors.Is(err, ErrFull) {
 				t.Errorf("%d of a full subnet: %v", n, err)
 			}
 		}
@@ -107,10 +107,11 @@ func TestAllocateFollowsTheDice(t *testing.T) {
 		}
 		return fmt.Sprint(addrs)
 	}
-	if get(1) != get(1) {
+	first := get(1)
+	if get(1) != first {
 		t.Error("same dice, other addresses")
 	}
-	if get(1) == get(2) {
+	if get(2) == first {
 		t.Error("other dice, same addresses")
 	}
 }

@@ -1,0 +1,102 @@
+// Package e2e shows a real region at work: each script in testdata reads like a
+// session of a person at a terminal. The scripts need root and the binary that
+// `make build` makes (or TARN_BIN); without root they are skipped.
+//
+// A region has a state directory and ports of its own. Whatever happens to the
+// test, also kill -9, its region is deleted; when the test failed, the region's
+// logs are kept and their place is printed.
+package e2e
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(main{m}, map[string]func(){
+		"tarn":    tarnProgram,
+		"kubectl": kubectlProgram,
+		"fetch":   fetchProgram,
+		"image":   imageProgram,
+	})
+}
+
+type main struct{ *testing.M }
+
+// Run runs the tests. Scripts wait for Kubernetes most of their time, so more
+// of them run at once than there are CPUs.
+func (m main) Run() int {
+	flag.Parse()
+	parallel := true
+	flag.Visit(func(f *flag.Flag) { parallel = parallel && f.Name != "test.parallel" })
+	if parallel {
+		if err := flag.Set("test.parallel", "6"); err != nil {
+			panic(err)
+		}
+	}
+	code := m.M.Run()
+	if os.Geteuid() != 0 {
+		fmt.Println("end-to-end tests: skipped,", needsRoot)
+	}
+	return code
+}
+
+// TestAlone runs scripts that look at the whole machine: what is on it before a
+// region and after.
+func TestAlone(t *testing.T) {
+	run(t, "testdata/alone", ownRegion(t))
+}
+
+// TestShared runs scripts inside one region, each in a namespace of its own.
+func TestShared(t *testing.T) {
+	requirements(t)
+	r := newRegion(t)
+	r.tarn(t, "up", "-f", "testdata/shared/cluster.yaml", "--api-port", r.apiPort, "--registry-port", r.registryPort)
+	run(t, "testdata/shared", func(env *testscript.Env) error {
+		name := namespaceOf(env)
+		r.tarn(env.T().(testing.TB), "kubectl", "create", "namespace", name)
+		r.environment(env)
+		env.Setenv("NAMESPACE", name)
+		return nil
+	})
+}
+
+// TestOwn runs scripts that start, stop and break a region each.
+func TestOwn(t *testing.T) {
+	run(t, "testdata/own", ownRegion(t))
+}
+
+// ownRegion gives a script the place for a region, which it brings up itself.
+func ownRegion(t *testing.T) func(*testscript.Env) error {
+	requirements(t)
+	return func(env *testscript.Env) error {
+		newRegion(env.T().(testing.TB)).environment(env)
+		env.Setenv("NAMESPACE", "default")
+		return nil
+	}
+}
+
+// namespaceOf is the last part of the script's name.
+func namespaceOf(env *testscript.Env) string {
+	name := env.T().(testing.TB).Name()
+	return name[strings.LastIndex(name, "/")+1:]
+}
+
+func run(t *testing.T, dir string, setup func(*testscript.Env) error) {
+	testscript.Run(t, testscript.Params{
+		Dir:   dir,
+		Setup: setup,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"waitfor":   waitfor,
+			"let":       let,
+			"machine":   machine,
+			"processes": processes,
+		},
+		RequireUniqueNames: true,
+	})
+}

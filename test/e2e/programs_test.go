@@ -1,0 +1,129 @@
+package e2e
+
+import (
+	"archive/tar"
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"golang.org/x/sys/unix"
+)
+
+// fetchProgram is `fetch [-in PID] [-ca FILE] URL` in the scripts: one HTTP GET,
+// from inside a process's network if told so. It prints status and body.
+func fetchProgram() {
+	in := flag.Int("in", 0, "the process whose network namespace to use")
+	ca := flag.String("ca", "", "the only CA to trust")
+	flag.Parse()
+	if err := fetch(*in, *ca, flag.Arg(0)); err != nil {
+		fail(err)
+	}
+}
+
+func fetch(in int, ca, url string) error {
+	transport := &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: x509.NewCertPool()}}
+	if in != 0 {
+		// The namespace is the thread's, and a new thread begins in that of the
+		// thread that made it.
+		runtime.LockOSThread()
+		ns, err := os.Open("/proc/" + strconv.Itoa(in) + "/ns/net")
+		if err != nil {
+			return err
+		}
+		if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
+			return fmt.Errorf("entering the network of process %d: %w", in, err)
+		}
+	}
+	if ca != "" {
+		pem, err := os.ReadFile(ca)
+		if err != nil {
+			return err
+		}
+		if !transport.TLSClientConfig.RootCAs.AppendCertsFromPEM(pem) {
+			return fmt.Errorf("%s holds no certificate", ca)
+		}
+	}
+	client := http.Client{Transport: transport, Timeout: 20 * time.Second}
+	response, err := client.Get(url)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	fmt.Println(response.Status)
+	_, err = io.Copy(os.Stdout, response.Body)
+	return err
+}
+
+// imageProgram is `image push BASE REFERENCE` and `image save BASE REFERENCE
+// FILE` in the scripts: an image with the file /greeting, which holds the
+// reference, on top of one in a registry.
+func imageProgram() {
+	if err := makeImage(os.Args[1:]); err != nil {
+		fail(err)
+	}
+}
+
+func makeImage(args []string) error {
+	if len(args) < 3 {
+		return errors.New("usage: image push BASE REFERENCE | image save BASE REFERENCE FILE")
+	}
+	base, err := name.ParseReference(args[1])
+	if err != nil {
+		return err
+	}
+	img, err := remote.Image(base)
+	if err != nil {
+		return fmt.Errorf("pulling %s: %w", base, err)
+	}
+	layer, err := greeting(args[2])
+	if err != nil {
+		return err
+	}
+	if img, err = mutate.AppendLayers(img, layer); err != nil {
+		return err
+	}
+	tag, err := name.NewTag(args[2])
+	if err != nil {
+		return err
+	}
+	switch {
+	case args[0] == "push":
+		return remote.Write(tag, img)
+	case args[0] == "save" && len(args) == 4:
+		return tarball.WriteToFile(args[3], tag, img)
+	default:
+		return fmt.Errorf("no such command: image %s", strings.Join(args, " "))
+	}
+}
+
+func greeting(text string) (v1.Layer, error) {
+	var file bytes.Buffer
+	w := tar.NewWriter(&file)
+	if err := w.WriteHeader(&tar.Header{Name: "greeting", Mode: 0o644, Size: int64(len(text))}); err != nil {
+		return nil, err
+	}
+	if _, err := io.WriteString(w, text); err != nil {
+		return nil, err
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return tarball.LayerFromOpener(func() (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(file.Bytes())), nil
+	})
+}
