@@ -7,9 +7,11 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 )
@@ -75,20 +77,27 @@ func (c Config) Ready(ctx context.Context) error {
 	return nil
 }
 
-// NodeReady says whether the node of that name is among nodes, is Ready, and
-// has said so since a time: what an earlier run has left does not count.
+// NodeReady says whether the node of that name is among nodes, is Ready and has
+// said so since a time (what an earlier run has left does not count), and takes
+// pods: its not-ready taint is gone.
 func NodeReady(nodes []v1.Node, name string, since time.Time) bool {
-	for _, n := range nodes {
-		if n.Name != name {
-			continue
-		}
-		for _, condition := range n.Status.Conditions {
-			if condition.Type == v1.NodeReady {
-				// Kubernetes keeps whole seconds.
-				fresh := !condition.LastHeartbeatTime.Time.Before(since.Truncate(time.Second))
-				return condition.Status == v1.ConditionTrue && fresh
-			}
-		}
+	i := slices.IndexFunc(nodes, func(n v1.Node) bool { return n.Name == name })
+	if i < 0 {
+		return false
 	}
-	return false
+	if slices.ContainsFunc(nodes[i].Spec.Taints, func(t v1.Taint) bool { return t.Key == v1.TaintNodeNotReady || t.Key == v1.TaintNodeUnreachable }) {
+		return false
+	}
+	return slices.ContainsFunc(nodes[i].Status.Conditions, func(c v1.NodeCondition) bool {
+		// Kubernetes keeps whole seconds.
+		fresh := !c.LastHeartbeatTime.Time.Before(since.Truncate(time.Second))
+		return c.Type == v1.NodeReady && c.Status == v1.ConditionTrue && fresh
+	})
+}
+
+// Usable returns nil when a pod can be made: the default service account is
+// there, which the controller manager makes soon after it starts.
+func (c Config) Usable(ctx context.Context, client *kubernetes.Clientset) error {
+	_, err := client.CoreV1().ServiceAccounts(metav1.NamespaceDefault).Get(ctx, "default", metav1.GetOptions{})
+	return err
 }

@@ -209,8 +209,8 @@ func (f *forwarder) exchangeOver(ctx context.Context, network string, up netip.A
 
 // send asks once and waits for the answer to just that question.
 func send(ctx context.Context, conn *dns.Conn, m *dns.Msg, wait time.Duration) (*dns.Msg, error) {
-	_ = conn.SetDeadline(time.Now().Add(wait)) // of a closed connection, which reading tells
-	if ctx.Err() != nil {                      // it may have ended before the deadline was set, and not be heard of again
+	_ = conn.SetDeadline(time.Now().Add(wait))
+	if ctx.Err() != nil { // it may have ended before the deadline was set, and not be heard of again
 		return nil, ctx.Err()
 	}
 	if err := conn.WriteMsg(m); err != nil {

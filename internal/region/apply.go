@@ -257,7 +257,14 @@ func (r *Region) waitForNodes(ctx context.Context, c cluster.Config, waiting fun
 		}
 		progress := fmt.Sprintf("%d of %d Ready", ready, want)
 		if ready == want && len(instances) == want {
-			return progress, nil
+			err := c.Usable(ctx, client)
+			if err == nil {
+				return progress, nil
+			}
+			if !apierrors.IsNotFound(err) {
+				return "", fmt.Errorf("looking for the default service account: %w", err)
+			}
+			late = append(late, "the default service account")
 		}
 		slices.Sort(late)
 		waiting(fmt.Sprintf("%s; waiting for %v", progress, late))

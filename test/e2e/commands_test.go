@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"net/netip"
 	"os"
 	"regexp"
 	"strings"
@@ -72,8 +73,24 @@ func let(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[0], value)
 }
 
-// machine FILE writes down what is on this machine. With !, it compares: the
-// machine must be as it was when the file was written.
+// within ADDRESS... PREFIX checks that the addresses lie in a network.
+func within(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 2 {
+		ts.Fatalf("usage: within ADDRESS... PREFIX")
+	}
+	last := len(args) - 1
+	prefix, err := netip.ParsePrefix(args[last])
+	ts.Check(err)
+	for _, arg := range args[:last] {
+		address, err := netip.ParseAddr(arg)
+		ts.Check(err)
+		if prefix.Contains(address) == neg {
+			ts.Fatalf("%s is in %s: %t", address, prefix, !neg)
+		}
+	}
+}
+
+// machine FILE writes down what is on this machine.
 func machine(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: machine FILE")

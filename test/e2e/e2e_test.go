@@ -58,8 +58,9 @@ func TestShared(t *testing.T) {
 	r := newRegion(t)
 	r.tarn(t, "up", "-f", "testdata/shared/cluster.yaml", "--api-port", r.apiPort, "--registry-port", r.registryPort)
 	run(t, "testdata/shared", func(env *testscript.Env) error {
-		name := namespaceOf(env)
-		r.tarn(env.T().(testing.TB), "kubectl", "create", "namespace", name)
+		name, t := namespaceOf(env), env.T().(testing.TB)
+		r.tarn(t, "kubectl", "create", "namespace", name)
+		r.tarn(t, "kubectl", "wait", "--namespace", name, "--for=create", "serviceaccount/default")
 		r.environment(env)
 		env.Setenv("NAMESPACE", name)
 		return nil
@@ -94,6 +95,7 @@ func run(t *testing.T, dir string, setup func(*testscript.Env) error) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"waitfor":   waitfor,
 			"let":       let,
+			"within":    within,
 			"machine":   machine,
 			"processes": processes,
 		},

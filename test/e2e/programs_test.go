@@ -3,12 +3,14 @@ package e2e
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"runtime"
@@ -36,18 +38,14 @@ func fetchProgram() {
 }
 
 func fetch(in int, ca, url string) error {
-	transport := &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: x509.NewCertPool()}}
-	if in != 0 {
-		// The namespace is the thread's, and a new thread begins in that of the
-		// thread that made it.
-		runtime.LockOSThread()
-		ns, err := os.Open("/proc/" + strconv.Itoa(in) + "/ns/net")
-		if err != nil {
-			return err
-		}
-		if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
-			return fmt.Errorf("entering the network of process %d: %w", in, err)
-		}
+	transport := &http.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: x509.NewCertPool()},
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			if err := enterNetwork(in); err != nil {
+				return nil, err
+			}
+			return (&net.Dialer{}).DialContext(ctx, network, address)
+		},
 	}
 	if ca != "" {
 		pem, err := os.ReadFile(ca)
@@ -67,6 +65,24 @@ func fetch(in int, ca, url string) error {
 	fmt.Println(response.Status)
 	_, err = io.Copy(os.Stdout, response.Body)
 	return err
+}
+
+// enterNetwork puts this goroutine's thread into a process's network namespace,
+// for good.
+func enterNetwork(pid int) error {
+	if pid == 0 {
+		return nil
+	}
+	runtime.LockOSThread()
+	ns, err := os.Open("/proc/" + strconv.Itoa(pid) + "/ns/net")
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
+		return fmt.Errorf("entering the network of process %d: %w", pid, err)
+	}
+	return nil
 }
 
 // imageProgram is `image push BASE REFERENCE` and `image save BASE REFERENCE

@@ -47,6 +47,7 @@ func binary(t testing.TB) string {
 // region is the place for a region: a state directory and free ports.
 type region struct {
 	binary, dir           string
+	source                string // the root of the source tree
 	apiPort, registryPort string
 }
 
@@ -59,7 +60,11 @@ func newRegion(t testing.TB) *region {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &region{binary(t), dir, freePort(t), freePort(t)}
+	source, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &region{binary: binary(t), dir: dir, source: source, apiPort: freePort(t), registryPort: freePort(t)}
 	release := r.guard(t)
 	t.Cleanup(func() {
 		defer release()
@@ -140,6 +145,7 @@ func (r *region) environment(env *testscript.Env) {
 	env.Setenv("TARN_DATA_DIR", r.dir)
 	env.Setenv("API_PORT", r.apiPort)
 	env.Setenv("REGISTRY_PORT", r.registryPort)
+	env.Setenv("EXAMPLES", filepath.Join(r.source, "examples"))
 }
 
 // nextPort is below the range that the kernel gives to outgoing connections, so

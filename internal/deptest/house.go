@@ -1,0 +1,134 @@
+// Package deptest keeps the house in order: its test fails when an import
+// points up, or leads to where it may not. It is data and a check, nothing
+// imports it.
+package deptest
+
+// module is the import path that the paths below are relative to.
+const module = "github.com/tarn-eks/tarn"
+
+// floor is a part of the house.
+type floor struct {
+	name  string
+	rooms []string // paths of packages; those ending in /... mean all below
+}
+
+// floors are the house, from the ground up. A package imports packages of the
+// module from lower floors only: those of one floor do not know each other.
+// A new package needs a floor.
+var floors = []floor{
+	{"ground: what could be a module of its own", []string{
+		"internal/image",
+		"internal/instance/shim",
+		"internal/instancetype",
+		"internal/namespace",
+		"internal/pki",
+		"internal/proc",
+		"internal/subnet",
+	}},
+	{"parts: data planes, the store, what clusters and instances are made of", []string{
+		"images",
+		"images/build",
+		"internal/cluster",
+		"internal/cni",
+		"internal/dns",
+		"internal/eksctl",
+		"internal/imds",
+		"internal/instance",
+		"internal/registry",
+		"internal/store",
+		"internal/vpc",
+	}},
+	{"upstream Kubernetes, AWS services", []string{
+		"internal/cluster/controlplane",
+		"internal/instance/node",
+		"internal/service/...",
+		"internal/store/storetest",
+	}},
+	{"loops", []string{"internal/loop/..."}},
+	{"the region", []string{"internal/region"}},
+	{"commands", []string{"cmd/..."}},
+}
+
+// apart are programs that run in containers, and tests that use the binary as
+// people do. They import nothing of the module.
+var apart = []string{"examples/...", "images/coredns", "images/pause", "internal/deptest"}
+
+// dataPlanes act on the machine. They take plain values.
+var dataPlanes = []string{
+	"internal/cni", "internal/dns", "internal/imds", "internal/instance", "internal/registry", "internal/vpc",
+}
+
+// rule forbids imports.
+type rule struct {
+	from   []string // rooms
+	except []string // rooms
+	// to are import paths, with /... for all below; a path of the module is
+	// relative to it.
+	to []string
+	// direct is for what may be reached through others.
+	direct bool
+	why    string
+}
+
+var rules = []rule{
+	{
+		from:   []string{"..."},
+		except: []string{"cmd/tarn", "internal/cluster/controlplane", "internal/instance/node"},
+		to:     []string{"k8s.io/kubernetes/..."},
+		why:    "it takes minutes to compile; everything else must build and test in seconds",
+	},
+	{
+		from:   []string{"..."},
+		except: []string{"cmd/..."},
+		to:     []string{"internal/region"},
+		why:    "the region knows every part, and no part knows the region",
+	},
+	{
+		from: []string{"internal/service/..."},
+		to:   append([]string{"internal/cluster", "internal/namespace", "internal/proc"}, dataPlanes...),
+		why:  "a service writes the desired state and returns; loops make it so",
+	},
+	{
+		from: dataPlanes,
+		to:   []string{"internal/service/...", "internal/store", "go.etcd.io/...", "k8s.io/..."},
+		why:  "a data plane takes a snapshot of what to do, and knows neither the AWS API nor Kubernetes nor the store",
+	},
+	{
+		from:   []string{"..."},
+		except: []string{"internal/store"},
+		to:     []string{"go.etcd.io/etcd/server/...", "go.etcd.io/bbolt/..."},
+		direct: true,
+		why:    "the region has one database, and package store is its door",
+	},
+	{
+		from:   []string{"..."},
+		except: []string{"internal/cni", "internal/namespace", "internal/vpc"},
+		to:     []string{"github.com/vishvananda/...", "sigs.k8s.io/knftables/..."},
+		direct: true,
+		why:    "the host is left alone: links, routes and rules are made in namespaces of the region, in these packages",
+	},
+	{
+		from:   []string{"..."},
+		except: []string{"cmd/..."},
+		to:     []string{"github.com/spf13/cobra/..."},
+		direct: true,
+		why:    "flags and subcommands are the command's",
+	},
+	{
+		from: []string{"..."},
+		to:   []string{"github.com/aws/..."},
+		why:  "Tarn is what answers AWS's clients; they are for tests",
+	},
+	{
+		from:   []string{"..."},
+		except: []string{"internal/registry", "internal/store"},
+		to:     []string{"github.com/sirupsen/logrus/...", "go.uber.org/zap/..."},
+		direct: true,
+		why:    "there is one logger, log/slog; these packages bridge their libraries' into it",
+	},
+	{
+		from: []string{"examples/...", "images/pause"},
+		to:   []string{"golang.org/...", "github.com/...", "k8s.io/...", "google.golang.org/..."},
+		why:  "it runs once per pod: the standard library is enough",
+	},
+}

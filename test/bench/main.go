@@ -1,0 +1,261 @@
+// Command bench measures a region and prints a table: how long it takes to come
+// up, how long an extra instance takes, and what it needs while idle. It starts
+// regions of its own, needs root, and is never part of a test.
+//
+//	go run ./test/bench -tarn bin/tarn
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/tarn-eks/tarn/internal/eksctl"
+	"github.com/tarn-eks/tarn/internal/region"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// row is a line of the table.
+type row struct {
+	what   string
+	unit   string
+	target float64 // at most
+	values []float64
+}
+
+func run(ctx context.Context, args []string, stdout io.Writer) error {
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	tarn := flags.String("tarn", "bin/tarn", "the binary to measure")
+	runs := flags.Int("n", 5, "how often to measure each time")
+	idle := flags.Duration("idle", 30*time.Second, "how long to watch an idle region")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if os.Geteuid() != 0 {
+		return errors.New("regions need root: run it with sudo")
+	}
+	binary, err := filepath.Abs(*tarn)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "tb")
+	if err != nil {
+		return err
+	}
+	b := bench{binary: binary, dir: filepath.Join(dir, "d"), scratch: dir}
+	defer func() {
+		if _, err := os.Stat(b.dir); err == nil {
+			_ = b.tarn(context.WithoutCancel(ctx), "delete")
+		}
+		_ = os.RemoveAll(dir)
+	}()
+	rows, err := b.measure(ctx, *runs, *idle)
+	if err != nil {
+		return err
+	}
+	return print(stdout, rows)
+}
+
+type bench struct{ binary, dir, scratch string }
+
+func (b bench) tarn(ctx context.Context, args ...string) error {
+	cmd := exec.CommandContext(ctx, b.binary, append([]string{"--data-dir", b.dir}, args...)...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("tarn %s: %w\n%s", strings.Join(args, " "), err, out)
+	}
+	return nil
+}
+
+// timed is how long a command takes, in seconds.
+func (b bench) timed(ctx context.Context, args ...string) (float64, error) {
+	began := time.Now()
+	err := b.tarn(ctx, args...)
+	return time.Since(began).Seconds(), err
+}
+
+func (b bench) measure(ctx context.Context, runs int, idle time.Duration) ([]row, error) {
+	up := row{what: "tarn up, from nothing to three Ready nodes", unit: "s", target: 12}
+	again := row{what: "tarn up, after tarn down", unit: "s", target: 12}
+	extra := row{what: "an extra instance, from start to Ready", unit: "s", target: 3}
+	larger := filepath.Join(b.scratch, "four.yaml")
+	file := strings.Replace(string(eksctl.BuiltIn), "desiredCapacity: 3", "desiredCapacity: 4", 1)
+	if file == string(eksctl.BuiltIn) {
+		return nil, errors.New("the built-in cluster file has no desiredCapacity of 3")
+	}
+	smaller := filepath.Join(b.scratch, "three.yaml")
+	if err := errors.Join(os.WriteFile(larger, []byte(file), 0o644), os.WriteFile(smaller, eksctl.BuiltIn, 0o644)); err != nil {
+		return nil, err
+	}
+	for i := range runs {
+		if i > 0 {
+			if err := b.tarn(ctx, "delete"); err != nil {
+				return nil, err
+			}
+		}
+		steps := []struct {
+			row  *row
+			args []string
+		}{
+			{&up, []string{"up"}},
+			{nil, []string{"down"}},
+			{&again, []string{"up"}},
+			{&extra, []string{"up", "-f", larger}},
+			{nil, []string{"up", "-f", smaller}},
+		}
+		for _, s := range steps {
+			took, err := b.timed(ctx, s.args...)
+			if err != nil {
+				return nil, err
+			}
+			if s.row != nil {
+				s.row.values = append(s.row.values, took)
+			}
+		}
+	}
+	resting, err := b.rest(ctx, idle)
+	if err != nil {
+		return nil, err
+	}
+	return append([]row{up, again, extra}, resting...), nil
+}
+
+// rest measures a region that nobody uses.
+func (b bench) rest(ctx context.Context, idle time.Duration) ([]row, error) {
+	// A new region has images to unpack and caches to fill; rest begins when its
+	// processes use less than a tenth of a core.
+	for {
+		busy, err := b.cpu(ctx, 2*time.Second)
+		if err != nil {
+			return nil, err
+		}
+		if busy < 10 {
+			break
+		}
+	}
+	percent, err := b.cpu(ctx, idle)
+	if err != nil {
+		return nil, err
+	}
+	groups, err := b.processes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	memory := row{what: "region and control plane, resident (shared pages counted once)", unit: "MB", target: 450}
+	each := row{what: "an instance, with kube-proxy and its pods' shims", unit: "MB", target: 200}
+	sum := 0.0
+	for _, g := range groups {
+		size := 0.0
+		for _, pid := range g.pids {
+			mb, err := residentMB(pid)
+			if err != nil {
+				return nil, err
+			}
+			size += mb
+		}
+		if g.instance {
+			each.values = append(each.values, size)
+		} else {
+			sum += size
+		}
+	}
+	memory.values = []float64{sum}
+	return []row{memory, each, {what: "idle CPU, region and three nodes", unit: "% of a core", target: 15, values: []float64{percent}}}, nil
+}
+
+// group is the processes of one part of the region.
+type group struct {
+	instance bool
+	pids     []int
+}
+
+func (b bench) processes(ctx context.Context) ([]group, error) {
+	out, err := exec.CommandContext(ctx, b.binary, "--data-dir", b.dir, "status", "-o", "json").Output()
+	if err != nil {
+		return nil, fmt.Errorf("asking for the region's processes: %w", err)
+	}
+	var status region.Status
+	if err := json.Unmarshal(out, &status); err != nil {
+		return nil, err
+	}
+	var groups []group
+	for _, p := range status.Processes {
+		g := group{instance: strings.HasPrefix(p.Name, "i-"), pids: []int{p.PID}}
+		if g.instance {
+			if g.pids, err = cgroupMates(p.PID); err != nil {
+				return nil, err
+			}
+		}
+		groups = append(groups, g)
+	}
+	return groups, nil
+}
+
+// cpu is the share of one core that all the region's processes use, in percent.
+func (b bench) cpu(ctx context.Context, during time.Duration) (float64, error) {
+	total := func() (float64, error) {
+		groups, err := b.processes(ctx)
+		if err != nil {
+			return 0, err
+		}
+		sum := 0.0
+		for _, g := range groups {
+			for _, pid := range g.pids {
+				s, err := cpuSeconds(pid)
+				if err != nil {
+					return 0, err
+				}
+				sum += s
+			}
+		}
+		return sum, nil
+	}
+	began := time.Now()
+	before, err := total()
+	if err != nil {
+		return 0, err
+	}
+	select {
+	case <-time.After(during):
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+	after, err := total()
+	return (after - before) / time.Since(began).Seconds() * 100, err
+}
+
+func print(out io.Writer, rows []row) error {
+	fmt.Fprintf(out, "%d CPUs, %s/%s\n\n", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH)
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "\tmedian\tmin\tmax\tat most\tunit\t\t")
+	for _, r := range rows {
+		slices.Sort(r.values)
+		median := r.values[len(r.values)/2]
+		verdict := "met"
+		if median > r.target {
+			verdict = "MISSED"
+		}
+		fmt.Fprintf(w, "%s\t%.1f\t%.1f\t%.1f\t%.0f\t%s\t%s\t\n", r.what, median, r.values[0], r.values[len(r.values)-1], r.target, r.unit, verdict)
+	}
+	return w.Flush()
+}
