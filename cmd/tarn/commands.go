@@ -225,7 +225,11 @@ func kubectlCommand(dataDir *string) *cobra.Command {
 			if _, err := existing(dir); err != nil {
 				return err
 			}
-			if err := os.Setenv("KUBECONFIG", filepath.Join(dir, "kubeconfig")); err != nil {
+			kubeconfig := filepath.Join(dir, "kubeconfig")
+			if _, err := os.Stat(kubeconfig); err != nil {
+				return fmt.Errorf("the cluster of the region in %s is not up yet: `tarn up` starts it", dir)
+			}
+			if err := os.Setenv("KUBECONFIG", kubeconfig); err != nil {
 				return err
 			}
 			// kubectl looks for its arguments, and its plugins, in os.Args.

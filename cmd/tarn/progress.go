@@ -42,12 +42,30 @@ func (p *printer) transient(format string, args ...any) {
 	if !p.terminal {
 		return
 	}
-	text := fmt.Sprintf(format, args...)
-	if width, _, err := term.GetSize(1); err == nil && len(text) >= width {
-		text = text[:width-1]
-	}
-	fmt.Fprintf(p.w, "\r\033[K%s", text)
+	fmt.Fprintf(p.w, "\r\033[K%s", fit(fmt.Sprintf(format, args...), p.width()))
 	p.open = true
+}
+
+// width is the terminal's, in columns; 0 when it does not say, as a serial
+// console does not.
+func (p *printer) width() int {
+	f, ok := p.w.(*os.File)
+	if !ok {
+		return 0
+	}
+	width, _, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return 0
+	}
+	return width
+}
+
+// fit cuts a text so that it does not wrap.
+func fit(text string, width int) string {
+	if runes := []rune(text); width > 0 && len(runes) >= width {
+		return string(runes[:width-1])
+	}
+	return text
 }
 
 func (p *printer) line(format string, args ...any) {

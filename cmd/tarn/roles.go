@@ -68,7 +68,7 @@ func serve(ctx context.Context, dataDir string, id region.Identity, ready func(c
 			}
 		}()
 	}
-	control := &region.Control{Region: r, Stop: stop}
+	control := region.NewControl(r, stop)
 	served := make(chan error, 1)
 	go func() { served <- control.Serve(l) }()
 	if ready != nil {

@@ -117,7 +117,3 @@ func Default(version string) *ClusterConfig {
 	}
 	return cfg
 }
-
-// AutoScalingGroupName is the name that EKS gives the Auto Scaling group of a
-// managed node group.
-func AutoScalingGroupName(nodegroup, uuid string) string { return "eks-" + nodegroup + "-" + uuid }

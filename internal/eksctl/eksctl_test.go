@@ -111,13 +111,6 @@ func TestExampleIsTheBuiltInFile(t *testing.T) {
 	}
 }
 
-func TestAutoScalingGroupName(t *testing.T) {
-	got := AutoScalingGroupName("eks-work-nodegroup", "c4c9c78f-c14e-3f1b-74e6-629a0886691d")
-	if want := "eks-eks-work-nodegroup-c4c9c78f-c14e-3f1b-74e6-629a0886691d"; got != want {
-		t.Errorf("got %s, want %s", got, want)
-	}
-}
-
 func TestErrorsCarryTheirPlace(t *testing.T) {
 	_, _, err := Load("c.yaml", strings.NewReader("apiVersion: eksctl.io/v1alpha5\nkind: ClusterConfig\nmetadata:\n  name: a\n  region: ap-northeast-9\n"), runs)
 	var faults Errors

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -41,7 +42,9 @@ func (r *Region) Up(ctx context.Context, cc *eksctl.ClusterConfig) error {
 			if err != nil {
 				return "", err
 			}
+			r.mu.Lock()
 			r.network = n
+			r.mu.Unlock()
 			return fmt.Sprintf("%s %s", n.record.ID, n.record.CIDR), nil
 		})
 		if err != nil {
@@ -111,32 +114,78 @@ func (r *Region) createCluster(ctx context.Context, cc *eksctl.ClusterConfig) er
 			return err
 		}
 	}
+	r.warnMissing(ctx, cc)
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.identity.Cluster = cc.Name
 	return r.identity.save(r.layout)
 }
 
 func (r *Region) applyNodegroup(ctx context.Context, clusterName string, g eksctl.NodeGroup) error {
-	have, err := r.eks.Nodegroups.Get(ctx, clusterName+"/"+g.Name)
+	want := eks.Nodegroup{
+		Cluster: clusterName, Name: g.Name, Managed: g.Managed, InstanceType: g.InstanceType, Spot: g.Spot,
+		Min: g.Min, Max: g.Max, Desired: g.Desired, VolumeGiB: g.VolumeSizeGiB,
+		Labels: g.Labels, Tags: g.Tags, Subnets: r.publicSubnets(g.Zones),
+	}
+	for _, t := range g.Taints {
+		want.Taints = append(want.Taints, ec2.Taint(t))
+	}
+	have, err := r.eks.Nodegroups.Get(ctx, want.Key())
 	if errors.Is(err, store.ErrNotFound) {
-		group := eks.Nodegroup{
-			Cluster: clusterName, Name: g.Name, Managed: g.Managed, InstanceType: g.InstanceType, Spot: g.Spot,
-			Min: g.Min, Max: g.Max, Desired: g.Desired, VolumeGiB: g.VolumeSizeGiB,
-			Labels: g.Labels, Tags: g.Tags, Subnets: r.publicSubnets(g.Zones),
-		}
-		for _, t := range g.Taints {
-			group.Taints = append(group.Taints, ec2.Taint(t))
-		}
-		_, err := r.eks.CreateNodegroup(ctx, group)
+		_, err := r.eks.CreateNodegroup(ctx, want)
 		return err
 	}
 	if err != nil {
 		return err
 	}
-	to := eks.Scaling{Min: g.Min, Max: g.Max, Desired: g.Desired}
-	if from := (eks.Scaling{Min: have.Value.Min, Max: have.Value.Max, Desired: have.Value.Desired}); from != to {
+	if err := unchangeable(have.Value, want); err != nil {
+		return err
+	}
+	if to := want.Scaling(); have.Value.Scaling() != to {
 		_, err = r.eks.ScaleNodegroup(ctx, clusterName, g.Name, to)
 	}
 	return err
+}
+
+// unchangeable refuses what cannot be changed in a node group that exists.
+func unchangeable(have, want eks.Nodegroup) error {
+	var errs []error
+	refuse := func(field string, from, to any) {
+		errs = append(errs, fmt.Errorf("node group %s: its %s is %v and cannot become %v: give the file's group another name", want.Name, field, from, to))
+	}
+	if have.InstanceType != want.InstanceType {
+		refuse("instanceType", have.InstanceType, want.InstanceType)
+	}
+	if have.VolumeGiB != want.VolumeGiB {
+		refuse("volumeSize", have.VolumeGiB, want.VolumeGiB)
+	}
+	if have.Managed != want.Managed || have.Spot != want.Spot {
+		refuse("kind (managed, spot)", fmt.Sprint(have.Managed, have.Spot), fmt.Sprint(want.Managed, want.Spot))
+	}
+	if !slices.Equal(have.Subnets, want.Subnets) {
+		refuse("availabilityZones", have.Subnets, want.Subnets)
+	}
+	if !maps.Equal(have.Labels, want.Labels) {
+		refuse("labels", have.Labels, want.Labels)
+	}
+	if !slices.Equal(have.Taints, want.Taints) {
+		refuse("taints", have.Taints, want.Taints)
+	}
+	return errors.Join(errs...)
+}
+
+// warnMissing names the node groups that the file does not have: like eksctl,
+// Up does not delete them.
+func (r *Region) warnMissing(ctx context.Context, cc *eksctl.ClusterConfig) {
+	groups, _, err := r.eks.Nodegroups.List(ctx, cc.Name+"/")
+	if err != nil {
+		return // what reads next says so
+	}
+	for _, g := range groups {
+		if !slices.ContainsFunc(cc.NodeGroups, func(want eksctl.NodeGroup) bool { return want.Name == g.Value.Name }) {
+			r.progress.emit(Event{State: Warning, Detail: fmt.Sprintf("node group %s is not in the file; it stays as it is", g.Value.Name)})
+		}
+	}
 }
 
 func (r *Region) publicSubnets(zones []string) []string {

@@ -34,13 +34,24 @@ type upRequest struct {
 	Timeout time.Duration
 }
 
-// Control serves the control socket until ctx ends. down is closed when a
-// client has asked the region to stop.
+// Control serves the control socket.
 type Control struct {
-	Region *Region
-	Stop   func() // asks the process to stop
+	region *Region
+	stop   func()
 	server *http.Server
 	first  atomic.Bool // somebody has asked for Up
+}
+
+// NewControl makes the server of a region's control socket. stop is called when
+// a client asks the region to stop.
+func NewControl(r *Region, stop func()) *Control {
+	c := &Control{region: r, stop: stop}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /status", c.status)
+	mux.HandleFunc("POST /up", c.up)
+	mux.HandleFunc("POST /down", c.down)
+	c.server = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	return c
 }
 
 // ListenControl opens the control socket. The caller has the region's lock.
@@ -61,11 +72,6 @@ func ListenControl(dataDir string) (net.Listener, error) {
 
 // Serve serves l until Close.
 func (c *Control) Serve(l net.Listener) error {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /status", c.status)
-	mux.HandleFunc("POST /up", c.up)
-	mux.HandleFunc("POST /down", c.down)
-	c.server = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	if err := c.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
@@ -76,7 +82,7 @@ func (c *Control) Serve(l net.Listener) error {
 func (c *Control) Close() error { return c.server.Close() }
 
 func (c *Control) status(w http.ResponseWriter, r *http.Request) {
-	s, err := c.Region.Status(r.Context())
+	s, err := c.region.Status(r.Context())
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
@@ -87,7 +93,7 @@ func (c *Control) status(w http.ResponseWriter, r *http.Request) {
 
 func (c *Control) down(w http.ResponseWriter, _ *http.Request) {
 	w.WriteHeader(http.StatusAccepted)
-	c.Stop()
+	c.stop()
 }
 
 // up answers with a stream of events, the last of which says how it went.
@@ -109,15 +115,15 @@ func (c *Control) up(w http.ResponseWriter, r *http.Request) {
 	// The first to ask sees the region's own start too.
 	from := 0
 	if !c.first.CompareAndSwap(false, true) {
-		from = c.Region.progress.count()
+		from = c.region.progress.count()
 	}
 	// Up goes on when the client is gone: what was begun is finished.
 	go func() {
-		ctx, cancel := context.WithTimeout(c.Region.background, request.Timeout)
+		ctx, cancel := context.WithTimeout(c.region.background, request.Timeout)
 		defer cancel()
-		result <- c.Region.Up(ctx, cc)
+		result <- c.region.Up(ctx, cc)
 	}()
-	stream(w, c.Region.progress, from, result)
+	stream(w, c.region.progress, from, result)
 }
 
 // stream sends the events from the n-th on, and then the result.

@@ -50,7 +50,6 @@ type Region struct {
 	eks       *eks.Service
 	registry  *registry.Registry
 	listen    listeners
-	network   *network // nil until there is a VPC
 
 	// failed gets the first error of what runs in the background.
 	failed     chan error
@@ -58,7 +57,8 @@ type Region struct {
 	stop       context.CancelFunc
 	tasks      sync.WaitGroup
 
-	mu            sync.Mutex // guards the field below
+	mu            sync.Mutex // guards the fields below, and identity.Cluster
+	network       *network   // nil until there is a VPC
 	controlPlanes map[string]*proc.Process
 
 	applying sync.Mutex // one Up at a time
@@ -241,22 +241,23 @@ func (r *Region) Failed() <-chan error { return r.failed }
 // Close stops everything, in reverse order, and keeps the state. It may be
 // called on a region that has only half started.
 func (r *Region) Close(ctx context.Context) error {
-	var errs []error
 	r.stop()
-	if r.network != nil {
-		errs = append(errs, r.network.host.stop(ctx))
-	}
-	r.mu.Lock()
-	for _, p := range r.controlPlanes {
-		p.Stop()
-	}
-	r.mu.Unlock()
+	r.applying.Lock() // an Up that is under way sees its context end
+	defer r.applying.Unlock()
+	// Loops first: after them nothing starts an instance any more.
 	for _, l := range []net.Listener{r.listen.api, r.listen.registry} {
 		if l != nil {
-			_ = l.Close() // a server may have closed it
+			_ = l.Close() // its server may have closed it
 		}
 	}
 	r.tasks.Wait()
+	var errs []error
+	if r.network != nil {
+		errs = append(errs, r.network.host.stop(ctx))
+	}
+	for _, p := range r.controlPlanes {
+		p.Stop()
+	}
 	if r.network != nil {
 		errs = append(errs, r.network.vpc.Delete())
 	}

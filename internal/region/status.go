@@ -2,6 +2,7 @@ package region
 
 import (
 	"context"
+	"maps"
 	"os"
 	"time"
 
@@ -56,6 +57,10 @@ type ProcessStatus struct {
 
 // Status says what there is.
 func (r *Region) Status(ctx context.Context) (Status, error) {
+	r.mu.Lock()
+	network, current := r.network, r.identity.Cluster
+	controlPlanes := maps.Clone(r.controlPlanes)
+	r.mu.Unlock()
 	s := Status{
 		Region:        r.identity.Region,
 		Account:       r.identity.Account,
@@ -72,7 +77,7 @@ func (r *Region) Status(ctx context.Context) (Status, error) {
 		return s, err
 	}
 	for _, item := range clusters {
-		if c := r.describe(item.Value); c.Name == r.identity.Cluster {
+		if c := r.describe(item.Value); c.Name == current {
 			s.CA = c.CAFile()
 			s.Cluster = &ClusterStatus{Name: c.Name, Version: cluster.Version, Endpoint: "https://" + c.LocalAddress}
 		}
@@ -88,12 +93,9 @@ func (r *Region) Status(ctx context.Context) (Status, error) {
 	if err != nil {
 		return s, err
 	}
-	r.mu.Lock()
-	for name, p := range r.controlPlanes {
+	for name, p := range controlPlanes {
 		s.Processes = append(s.Processes, ProcessStatus{Name: "control-plane-" + name, Log: p.LogFile()}.with(p.Status()))
 	}
-	network := r.network
-	r.mu.Unlock()
 	for _, item := range instances {
 		i := item.Value
 		s.Instances = append(s.Instances, InstanceStatus{

@@ -73,7 +73,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return print(stdout, rows)
+	return printTable(stdout, rows)
 }
 
 type bench struct{ binary, dir, scratch string }
@@ -244,7 +244,7 @@ func (b bench) cpu(ctx context.Context, during time.Duration) (float64, error) {
 	return (after - before) / time.Since(began).Seconds() * 100, err
 }
 
-func print(out io.Writer, rows []row) error {
+func printTable(out io.Writer, rows []row) error {
 	fmt.Fprintf(out, "%d CPUs, %s/%s\n\n", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "\tmedian\tmin\tmax\tat most\tunit\t\t")

@@ -3,7 +3,6 @@ package e2e
 import (
 	"encoding/json"
 	"net/netip"
-	"os"
 	"regexp"
 	"strings"
 	"time"
@@ -12,40 +11,52 @@ import (
 	"k8s.io/client-go/util/jsonpath"
 )
 
-// waitfor [-for DURATION] PATTERN PROGRAM [ARG...] runs the program until its
-// output matches. What the pattern's named groups matched becomes variables.
-// With ! it waits until the output does not match.
+// patience is how long Kubernetes may take to get somewhere.
+const patience = time.Minute
+
+// waitfor PATTERN PROGRAM [ARG...] runs the program until its output matches;
+// what named groups match becomes variables. With ! it waits until the output
+// does not match.
 func waitfor(ts *testscript.TestScript, neg bool, args []string) {
-	patience := time.Minute
-	if len(args) > 2 && args[0] == "-for" {
-		var err error
-		patience, err = time.ParseDuration(args[1])
-		ts.Check(err)
-		args = args[2:]
-	}
 	if len(args) < 2 {
-		ts.Fatalf("usage: waitfor [-for DURATION] PATTERN PROGRAM [ARG...]")
+		ts.Fatalf("usage: waitfor PATTERN PROGRAM [ARG...]")
 	}
 	pattern, err := regexp.Compile("(?m)" + args[0])
 	ts.Check(err)
+	poll(ts, args[1:], func(output string) bool {
+		match := pattern.FindStringSubmatch(output)
+		for i, name := range pattern.SubexpNames() {
+			if name != "" && match != nil {
+				ts.Setenv(name, match[i])
+			}
+		}
+		return (match != nil) != neg
+	})
+}
+
+// settles FILE PROGRAM [ARG...] runs the program until its output is the file's.
+func settles(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: settles FILE PROGRAM [ARG...]")
+	}
+	want := ts.ReadFile(args[0])
+	poll(ts, args[1:], func(output string) bool { return output == want })
+}
+
+// poll runs a program until it succeeds and its output is as wanted. A program
+// that fails has not got there yet.
+func poll(ts *testscript.TestScript, program []string, wanted func(output string) bool) {
 	deadline := time.After(patience)
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		// A program that fails has not got there yet.
-		failed := ts.Exec(args[1], args[2:]...)
-		match := pattern.FindStringSubmatch(ts.ReadFile("stdout"))
-		if failed == nil && (match != nil) != neg {
-			for i, name := range pattern.SubexpNames() {
-				if name != "" && match != nil {
-					ts.Setenv(name, match[i])
-				}
-			}
+		err := ts.Exec(program[0], program[1:]...)
+		if err == nil && wanted(ts.ReadFile("stdout")) {
 			return
 		}
 		select {
 		case <-deadline:
-			ts.Fatalf("%s has passed; match %t was wanted of %q", patience, !neg, args[0])
+			ts.Fatalf("waited %s for another output (%v)", patience, err)
 		case <-tick.C:
 		}
 	}
@@ -88,24 +99,4 @@ func within(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("%s is in %s: %t", address, prefix, !neg)
 		}
 	}
-}
-
-// machine FILE writes down what is on this machine.
-func machine(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: machine FILE")
-	}
-	text, err := describeMachine(ts.Getenv("TARN_DATA_DIR"))
-	ts.Check(err)
-	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o644))
-}
-
-// processes FILE writes down which processes the region has, by name and number.
-func processes(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: processes FILE")
-	}
-	found, err := regionProcesses(ts.Getenv("TARN_DATA_DIR"))
-	ts.Check(err)
-	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(found.count()), 0o644))
 }

@@ -19,10 +19,14 @@ import (
 
 func TestMain(m *testing.M) {
 	testscript.Main(main{m}, map[string]func(){
-		"tarn":    tarnProgram,
-		"kubectl": kubectlProgram,
-		"fetch":   fetchProgram,
-		"image":   imageProgram,
+		"tarn":      tarnProgram,
+		"kubectl":   kubectlProgram,
+		"fetch":     fetchProgram,
+		"image":     imageProgram,
+		"machine":   machineProgram,
+		"processes": processesProgram,
+		"listen":    listenProgram,
+		"isolated":  isolatedProgram,
 	})
 }
 
@@ -72,11 +76,13 @@ func TestOwn(t *testing.T) {
 	run(t, "testdata/own", ownRegion(t))
 }
 
-// ownRegion gives a script the place for a region, which it brings up itself.
+// ownRegion gives a script the places for two regions, which it brings up itself.
 func ownRegion(t *testing.T) func(*testscript.Env) error {
 	requirements(t)
 	return func(env *testscript.Env) error {
-		newRegion(env.T().(testing.TB)).environment(env)
+		t := env.T().(testing.TB)
+		newRegion(t).environment(env)
+		env.Setenv("SECOND_DATA_DIR", newRegion(t).dir)
 		env.Setenv("NAMESPACE", "default")
 		return nil
 	}
@@ -93,11 +99,10 @@ func run(t *testing.T, dir string, setup func(*testscript.Env) error) {
 		Dir:   dir,
 		Setup: setup,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"waitfor":   waitfor,
-			"let":       let,
-			"within":    within,
-			"machine":   machine,
-			"processes": processes,
+			"waitfor": waitfor,
+			"settles": settles,
+			"let":     let,
+			"within":  within,
 		},
 		RequireUniqueNames: true,
 	})

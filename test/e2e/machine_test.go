@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"errors"
+	"flag"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -11,11 +12,39 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
+
+// machineProgram is `machine` in the scripts: it prints what is on this machine.
+func machineProgram() {
+	text, err := describeMachine(os.Getenv("TARN_DATA_DIR"))
+	if err != nil {
+		fail(err)
+	}
+	fmt.Print(text)
+}
+
+// processesProgram is `processes [-ids]` in the scripts: it prints how many of
+// each the region has, or their ids.
+func processesProgram() {
+	ids := flag.Bool("ids", false, "print process ids")
+	flag.Parse()
+	found, err := regionProcesses(os.Getenv("TARN_DATA_DIR"))
+	if err != nil {
+		fail(err)
+	}
+	if *ids {
+		for pid := range found {
+			fmt.Println(pid)
+		}
+		return
+	}
+	fmt.Print(found.count())
+}
 
 // describeMachine lists what a region could leave behind: a line each, sorted
 // within its chapter.
@@ -166,40 +195,33 @@ func (n named) count() string {
 	return text.String()
 }
 
-// regionProcesses are the processes that belong to a region: its state
-// directory is in their command line, or they run in its cgroup.
+// regionProcesses are the processes that belong to a region: its own roles, and
+// what runs in its cgroup.
 func regionProcesses(dataDir string) (named, error) {
 	dirs, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
 		return nil, err
 	}
-	// As the region names it.
-	cgroup := fmt.Sprintf("/tarn-%x/", sha256.Sum256([]byte(dataDir)))
-	cgroup = cgroup[:len("/tarn-")+8] + "/"
+	// As the region names its cgroup.
+	sum := sha256.Sum256([]byte(dataDir))
+	cgroup := fmt.Sprintf("/tarn-%x/", sum[:4])
 	found := named{}
 	for _, dir := range dirs {
-		var pid int
-		if _, err := fmt.Sscanf(dir, "/proc/%d", &pid); err != nil {
+		pid, err := strconv.Atoi(filepath.Base(dir))
+		if err != nil {
 			return nil, err
 		}
 		// What cannot be read has ended.
 		groups, _ := os.ReadFile(dir + "/cgroup")
+		comm, _ := os.ReadFile(dir + "/comm")
 		data, _ := os.ReadFile(dir + "/cmdline")
 		args := strings.Split(string(data), "\x00")
-		inGroup := bytes.Contains(groups, []byte(cgroup))
-		if args[0] != "/proc/self/exe" && !inGroup {
-			continue // such as `tarn kubectl`, or the test's own shells
-		}
-		if !inGroup && !strings.Contains(string(data), dataDir) {
-			continue // another region's
-		}
-		comm, _ := os.ReadFile(dir + "/comm")
-		name := strings.TrimSpace(string(comm))
-		if args[0] == "/proc/self/exe" {
-			name = "tarn " + args[1]
-		}
-		if name != "" {
-			found[pid] = name
+		role := len(args) > 1 && args[0] == "tarn" && slices.Contains([]string{"region", "control-plane", "instance"}, args[1])
+		switch {
+		case role && (strings.Contains(string(data), dataDir) || strings.Contains(string(groups), cgroup)):
+			found[pid] = "tarn " + args[1]
+		case strings.Contains(string(groups), cgroup):
+			found[pid] = strings.TrimSpace(string(comm))
 		}
 	}
 	return found, nil

@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"runtime"
 	"strconv"
 	"strings"
@@ -23,6 +24,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -83,6 +85,37 @@ func enterNetwork(pid int) error {
 		return fmt.Errorf("entering the network of process %d: %w", pid, err)
 	}
 	return nil
+}
+
+// listenProgram is `listen ADDRESS` in the scripts: a program that has a port.
+func listenProgram() {
+	l, err := net.Listen("tcp", os.Args[1])
+	if err != nil {
+		fail(err)
+	}
+	fmt.Println("listening on", l.Addr())
+	select {}
+}
+
+// isolatedProgram is `isolated PROGRAM [ARG...]` in the scripts: the program
+// runs on a network that has nothing but a loopback.
+func isolatedProgram() {
+	runtime.LockOSThread()
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		fail(err)
+	}
+	lo, err := netlink.LinkByName("lo")
+	if err == nil {
+		err = netlink.LinkSetUp(lo)
+	}
+	if err != nil {
+		fail(err)
+	}
+	program, err := exec.LookPath(os.Args[1])
+	if err == nil {
+		err = unix.Exec(program, os.Args[1:], os.Environ())
+	}
+	fail(err)
 }
 
 // imageProgram is `image push BASE REFERENCE` and `image save BASE REFERENCE

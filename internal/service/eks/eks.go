@@ -17,7 +17,6 @@ import (
 	"github.com/google/uuid"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
-	"github.com/tarn-eks/tarn/internal/eksctl"
 	"github.com/tarn-eks/tarn/internal/service/ec2"
 	"github.com/tarn-eks/tarn/internal/store"
 )
@@ -57,6 +56,9 @@ type Nodegroup struct {
 // Key is the node group's key in the store.
 func (n Nodegroup) Key() string { return n.Cluster + "/" + n.Name }
 
+// Scaling is the node group's size.
+func (n Nodegroup) Scaling() Scaling { return Scaling{n.Min, n.Max, n.Desired} }
+
 // Service is EKS of one region.
 type Service struct {
 	Clusters   *store.Collection[Cluster]
@@ -89,7 +91,7 @@ func (s *Service) CreateCluster(ctx context.Context, c Cluster) (Cluster, error)
 
 // CreateNodegroup makes a node group, with its Auto Scaling group's name.
 func (s *Service) CreateNodegroup(ctx context.Context, n Nodegroup) (Nodegroup, error) {
-	n.GroupName = eksctl.AutoScalingGroupName(n.Name, uuid.NewString())
+	n.GroupName = "eks-" + n.Name + "-" + uuid.NewString()
 	n.Created = time.Now().UTC()
 	item, err := s.Nodegroups.Create(ctx, n.Key(), n)
 	if err != nil {
