@@ -15,14 +15,17 @@ export GOTOOLCHAIN ?= auto
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=TARN_DATA_DIR)
 TARN := $(SUDO) bin/tarn
 
+# What is linked in is told its own version, which clients read: go.mod has it.
+module_version = $(shell awk '$$1 == "$(1)" {sub(/^v/, "", $$2); print $$2; exit}' go.mod)
 VERSION    := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-# Kubernetes' own version, which clients parse, is set at link time.
-KUBERNETES := $(shell awk '$$1 == "k8s.io/kubernetes" {print $$2; exit}' go.mod)
-KUBE_MAJOR := $(word 1,$(subst ., ,$(KUBERNETES:v%=%)))
-KUBE_MINOR := $(word 2,$(subst ., ,$(KUBERNETES:v%=%)))
+KUBERNETES := $(call module_version,k8s.io/kubernetes)
+CONTAINERD := $(call module_version,github.com/containerd/containerd/v2)
 KUBE       := k8s.io/component-base/version
-LDFLAGS    := -s -w -X main.version=$(VERSION) -X $(KUBE).gitVersion=$(KUBERNETES) \
-	-X $(KUBE).gitMajor=$(KUBE_MAJOR) -X $(KUBE).gitMinor=$(KUBE_MINOR)
+LDFLAGS    := -s -w -X main.version=$(VERSION) \
+	-X $(KUBE).gitVersion=v$(KUBERNETES) \
+	-X $(KUBE).gitMajor=$(word 1,$(subst ., ,$(KUBERNETES))) \
+	-X $(KUBE).gitMinor=$(word 2,$(subst ., ,$(KUBERNETES))) \
+	-X github.com/containerd/containerd/v2/version.Version=$(CONTAINERD)
 
 LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
@@ -39,6 +42,7 @@ up: setup build ## Install what is missing, build, bring the region up with the 
 	$(TARN) up
 	$(TARN) kubectl apply -f examples/backend-app/k8s/backend-app.yaml
 	$(TARN) kubectl rollout status deployment/backend-app --timeout=3m
+	$(TARN) kubectl rollout status deployment/coredns --namespace=kube-system --timeout=3m
 	@scripts/next
 
 .PHONY: setup

@@ -4,11 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tarn-eks/tarn/internal/instance"
 )
 
 // needed are the programs that nodes run, and the Debian packages they come in.
@@ -31,7 +32,7 @@ func Preflight(dataDir string) error {
 	var problems []error
 	var packages []string
 	for _, n := range needed {
-		if _, err := exec.LookPath(n.program); err != nil {
+		if !installed(n.program) {
 			problems = append(problems, fmt.Errorf("the program %s, which %s, is not installed", n.program, n.why))
 			packages = append(packages, n.pkg)
 		}
@@ -44,6 +45,16 @@ func Preflight(dataDir string) error {
 		problems = append(problems, err)
 	}
 	return errors.Join(problems...)
+}
+
+// installed looks where an instance will look, whatever this shell's PATH is.
+func installed(program string) bool {
+	for dir := range strings.SplitSeq(instance.SearchPath, ":") {
+		if info, err := os.Stat(filepath.Join(dir, program)); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func kernelProblems() []error {

@@ -25,6 +25,8 @@ func TestMain(m *testing.M) {
 		"image":     imageProgram,
 		"machine":   machineProgram,
 		"processes": processesProgram,
+		"waitfor":   waitforProgram,
+		"settles":   settlesProgram,
 		"listen":    listenProgram,
 		"isolated":  isolatedProgram,
 	})
@@ -99,10 +101,8 @@ func run(t *testing.T, dir string, setup func(*testscript.Env) error) {
 		Dir:   dir,
 		Setup: setup,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"waitfor": waitfor,
-			"settles": settles,
-			"let":     let,
-			"within":  within,
+			"let":    let,
+			"within": within,
 		},
 		RequireUniqueNames: true,
 	})

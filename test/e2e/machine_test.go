@@ -38,7 +38,7 @@ func processesProgram() {
 		fail(err)
 	}
 	if *ids {
-		for pid := range found {
+		for _, pid := range slices.Sorted(maps.Keys(found)) {
 			fmt.Println(pid)
 		}
 		return

@@ -3,8 +3,10 @@
 package booting
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -25,14 +27,17 @@ type Host interface {
 // EC2 shows a terminated instance for about an hour.
 const keepTerminated = time.Hour
 
-// retry is the pause before the next attempt at an instance that failed.
-const retry = 2 * time.Second
+// defaultRetry is Loop.Retry where that is not set.
+const defaultRetry = 2 * time.Second
 
 // Loop boots and ends instances.
 type Loop struct {
 	EC2    *ec2.Service
 	Host   Host
 	Logger *slog.Logger
+	// Retry is the pause before the next attempt at an instance that failed; 0
+	// means two seconds.
+	Retry time.Duration
 }
 
 // Act is what an instance's state asks for.
@@ -61,17 +66,32 @@ func Decide(i ec2.Instance, booted bool, now time.Time) Act {
 	}
 }
 
+// task is what the loop knows of one instance.
+type task struct {
+	busy   bool // it is being booted or ended
+	booted bool // this process has booted it
+	failed bool // the last attempt did; the next tick brings another one
+	// tried is the revision of the instance that was acted on last: what the loop
+	// sees next may still be that one, although the act has changed it.
+	tried int64
+}
+
+type outcome struct {
+	id  string
+	act Act
+	err error
+}
+
 // Run acts on every change until ctx ends, on several instances at once and on
 // each of them in order.
 func (l *Loop) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	follower := l.EC2.Instances.Follow(ctx, "")
 	var (
-		tasks   sync.WaitGroup
-		booted  = map[string]bool{}
-		busy    = map[string]bool{}
+		running sync.WaitGroup
+		tasks   = map[string]*task{}
 		done    = make(chan outcome)
-		again   = time.NewTicker(retry)
+		again   = time.NewTicker(cmp.Or(l.Retry, defaultRetry))
 		current store.Snapshot[ec2.Instance]
 	)
 	defer func() {
@@ -79,7 +99,7 @@ func (l *Loop) Run(ctx context.Context) error {
 		cancel()
 		for range follower.C { // until it has ended
 		}
-		tasks.Wait()
+		running.Wait()
 	}()
 	for {
 		select {
@@ -90,23 +110,36 @@ func (l *Loop) Run(ctx context.Context) error {
 				return follower.Err()
 			}
 			current = snapshot
+			maps.DeleteFunc(tasks, func(id string, t *task) bool {
+				_, there := current.Get(id)
+				return !there && !t.busy
+			})
 		case o := <-done:
-			busy[o.id] = false
-			booted[o.id] = o.act == Boot && o.err == nil
+			t := tasks[o.id]
+			t.busy, t.booted, t.failed = false, o.act == Boot && o.err == nil, o.err != nil
 			if o.err != nil && ctx.Err() == nil {
 				l.Logger.Error("bringing an instance to its state", "instance", o.id, "error", o.err)
-				continue // until the next tick
 			}
 		case <-again.C:
+			for _, t := range tasks {
+				if t.failed {
+					t.failed, t.tried = false, 0
+				}
+			}
 		}
 		for _, item := range current.Items {
 			i := item.Value
-			act := Decide(i, booted[i.ID], time.Now())
-			if act == Nothing || busy[i.ID] {
+			t := tasks[i.ID]
+			if t == nil {
+				t = &task{}
+				tasks[i.ID] = t
+			}
+			act := Decide(i, t.booted, time.Now())
+			if act == Nothing || t.busy || t.tried == item.Revision {
 				continue
 			}
-			busy[i.ID] = true
-			tasks.Go(func() {
+			t.busy, t.tried = true, item.Revision
+			running.Go(func() {
 				o := outcome{i.ID, act, l.act(ctx, i, act)}
 				select {
 				case done <- o:
@@ -115,12 +148,6 @@ func (l *Loop) Run(ctx context.Context) error {
 			})
 		}
 	}
-}
-
-type outcome struct {
-	id  string
-	act Act
-	err error
 }
 
 func (l *Loop) act(ctx context.Context, i ec2.Instance, act Act) error {
