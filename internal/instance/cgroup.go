@@ -67,8 +67,8 @@ func (g cgroup) dirs() []string {
 	return dirs
 }
 
-// controllers that an instance's cgroup and its pods' need, on v2.
-const controllers = "+cpu +cpuset +io +memory +pids"
+// controllers are what an instance's cgroup and its pods' need, on v2.
+var controllers = []string{"cpu", "cpuset", "io", "memory", "pids"}
 
 // create makes the cgroup with its leaf for the instance's own processes, and
 // sets its limits.
@@ -76,7 +76,7 @@ func (g cgroup) create(c Capacity) error {
 	for _, root := range g.roots {
 		dir := root
 		for part := range strings.SplitSeq(g.path, "/") {
-			if g.unified {
+			if g.unified && dir != root { // the root's are the machine's: BorrowControllers
 				if err := enableControllers(dir); err != nil {
 					return err
 				}
@@ -151,14 +151,65 @@ func writeControl(file, value string) error {
 	return errors.Join(err, f.Close())
 }
 
+// enableControllers hands the controllers on to a cgroup's children. One that
+// the machine does not have is left out; Preflight names those that must be.
 func enableControllers(dir string) error {
 	file := filepath.Join(dir, "cgroup.subtree_control")
-	for c := range strings.FieldsSeq(controllers) {
-		if err := writeControl(file, c); err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EINVAL) {
-			return fmt.Errorf("enabling the controller %s in %s: %w", c[1:], dir, err)
+	for _, c := range controllers {
+		if err := writeControl(file, "+"+c); err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EINVAL) {
+			return fmt.Errorf("enabling the controller %s in %s: %w", c, dir, err)
 		}
 	}
 	return nil
+}
+
+// BorrowControllers enables, at the root of cgroup v2, the controllers that the
+// machine does not use yet, and writes down which. On v1 there is nothing to do.
+func BorrowControllers(record string) error { return borrowControllers(cgroupRoot, record) }
+
+func borrowControllers(root, record string) error {
+	enabled, err := os.ReadFile(filepath.Join(root, "cgroup.subtree_control"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading the machine's cgroup controllers: %w", err)
+	}
+	earlier, err := os.ReadFile(record) // of a region that was killed
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	borrowed := strings.Fields(string(earlier))
+	for _, c := range controllers {
+		if !slices.Contains(strings.Fields(string(enabled)), c) && !slices.Contains(borrowed, c) {
+			borrowed = append(borrowed, c)
+		}
+	}
+	if err := os.WriteFile(record, []byte(strings.Join(borrowed, "\n")), 0o600); err != nil {
+		return fmt.Errorf("noting the cgroup controllers that were enabled: %w", err)
+	}
+	return enableControllers(root)
+}
+
+// ReturnControllers disables what BorrowControllers has enabled, except what
+// others have come to use.
+func ReturnControllers(record string) error { return returnControllers(cgroupRoot, record) }
+
+func returnControllers(root, record string) error {
+	borrowed, err := os.ReadFile(record)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading which cgroup controllers were enabled: %w", err)
+	}
+	for c := range strings.FieldsSeq(string(borrowed)) {
+		err := writeControl(filepath.Join(root, "cgroup.subtree_control"), "-"+c)
+		if err != nil && !errors.Is(err, unix.EBUSY) && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EINVAL) {
+			return fmt.Errorf("disabling the cgroup controller %s: %w", c, err)
+		}
+	}
+	return os.Remove(record)
 }
 
 func makeCgroupDir(parent, dir string) error {

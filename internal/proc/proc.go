@@ -105,7 +105,7 @@ func (p *Process) AwaitReady(ctx context.Context, ready func(context.Context) er
 			return nil
 		}
 		if s := p.Status(); s.Restarts-before >= failures {
-			return fmt.Errorf("%s does not start: %s\n%s(its log: %s)", p.spec.Name, s.LastExit, tail(p.spec.LogFile, 8), p.spec.LogFile)
+			return p.Failure()
 		}
 		select {
 		case <-ctx.Done():
@@ -113,6 +113,11 @@ func (p *Process) AwaitReady(ctx context.Context, ready func(context.Context) er
 		case <-tick.C:
 		}
 	}
+}
+
+// Failure says how the child ended the last time, with the end of its log.
+func (p *Process) Failure() error {
+	return fmt.Errorf("%s does not start: %s\n%s(its log: %s)", p.spec.Name, p.Status().LastExit, tail(p.spec.LogFile, 8), p.spec.LogFile)
 }
 
 // child is one run of the command.

@@ -296,7 +296,7 @@ func (r *Region) waitForNodes(ctx context.Context, c cluster.Config, waiting fun
 			}
 			status := p.Status()
 			if status.Restarts >= bootAttempts {
-				return "", fmt.Errorf("instance %s does not start: %s (its log: %s)", i.ID, status.LastExit, p.LogFile())
+				return "", p.Failure()
 			}
 			if cluster.NodeReady(nodes.Items, i.PrivateDNSName, status.Started) {
 				ready++

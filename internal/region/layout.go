@@ -25,6 +25,7 @@ func LogFile(dataDir string) string { return layout(dataDir).log("region") }
 
 // What run holds is gone after `tarn down`.
 func (l layout) run() string                  { return filepath.Join(string(l), "run") }
+func (l layout) controllers() string          { return filepath.Join(l.run(), "cgroup.controllers") }
 func (l layout) lock() string                 { return filepath.Join(l.run(), "lock") }
 func (l layout) controlSocket() string        { return filepath.Join(l.run(), "tarn.sock") }
 func (l layout) etcdSocket() string           { return filepath.Join(l.run(), "etcd.sock") }

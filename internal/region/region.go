@@ -126,6 +126,9 @@ func Open(ctx context.Context, cfg Config) (_ *Region, err error) {
 	if err := namespace.Prepare(ensureDir(l.namespaces())); err != nil {
 		return nil, fmt.Errorf("preparing a place for namespaces: %w", err)
 	}
+	if err := instance.BorrowControllers(l.controllers()); err != nil {
+		return nil, err
+	}
 	err = r.progress.step("store", func(func(string)) (string, error) {
 		r.store, err = store.Start(ctx, store.Config{Dir: l.etcd(), Socket: l.etcdSocket(), Logger: atLeast(slog.LevelWarn, cfg.Logger), Version: cfg.Version})
 		return "", err
@@ -283,7 +286,7 @@ func (r *Region) Close(ctx context.Context) error {
 // has the lock.
 func release(ctx context.Context, l layout) error {
 	var errs []error
-	errs = append(errs, instance.RemoveCgroups(ctx, l.cgroup()))
+	errs = append(errs, instance.RemoveCgroups(ctx, l.cgroup()), instance.ReturnControllers(l.controllers()))
 	if _, err := os.Stat(l.namespaces()); err == nil {
 		router := l.namespace("vpc", "net")
 		if _, err := os.Stat(router); err == nil {
