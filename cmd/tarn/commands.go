@@ -91,19 +91,25 @@ func stopRegion(ctx context.Context, dataDir string, w io.Writer) error {
 		return err
 	}
 	began := time.Now()
-	if err := client.Down(ctx); err != nil {
-		return err
-	}
+	asked := client.Down(ctx)
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		lock, err := region.Lock(dataDir)
+		// The lock comes free when the process is gone. What one that died has
+		// left is given back; of one that stopped nothing is left.
+		err := region.Down(ctx, dataDir)
 		if err == nil {
 			fmt.Fprintf(w, "stopped the region in %.1f s\n", time.Since(began).Seconds())
-			return lock.Close()
+			return nil
 		}
 		if !errors.Is(err, region.ErrRunning) {
 			return err
+		}
+		if asked != nil {
+			// A process that was killed may have taken the call.
+			if _, err := region.Dial(dataDir); err == nil {
+				return asked
+			}
 		}
 		select {
 		case <-ctx.Done():

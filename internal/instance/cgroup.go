@@ -68,7 +68,7 @@ func (g cgroup) dirs() []string {
 }
 
 // controllers are what an instance's cgroup and its pods' need, on v2.
-var controllers = []string{"cpu", "cpuset", "io", "memory", "pids"}
+var controllers = []string{"cpu", "cpuset", "hugetlb", "io", "memory", "pids"}
 
 // create makes the cgroup with its leaf for the instance's own processes, and
 // sets its limits.

@@ -46,6 +46,9 @@ func (c Config) files() map[string]string {
 		"etc/os-release": "NAME=\"Tarn\"\nID=tarn\nID_LIKE=\"fedora\"\nPRETTY_NAME=\"Tarn node\"\n",
 		"etc/passwd":     "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/sbin/nologin\n",
 		"etc/group":      "root:x:0:\nnobody:x:65534:\n",
+		// kube-proxy reads its maps back through nft, which names protocols by this
+		// file; without it, kube-proxy takes its own entries for somebody else's.
+		"etc/protocols": "ip 0 IP\nicmp 1 ICMP\ntcp 6 TCP\nudp 17 UDP\nipv6-icmp 58 IPv6-ICMP\nsctp 132 SCTP\n",
 		"etc/containerd/certs.d/_default/hosts.toml": fmt.Sprintf(
 			"# Every image comes from the region's registry; it pulls public ones through.\nserver = %q\n\n[host.%q]\n  capabilities = [\"pull\", \"resolve\"]\n", c.Registry, c.Registry),
 	}

@@ -78,6 +78,7 @@ type fixture struct {
 	host   *fakeHost
 	home   ec2.Subnet
 	retry  time.Duration
+	ended  chan struct{}
 	stop   func() error // ends the loop, and returns what it said
 }
 
@@ -100,26 +101,20 @@ func newFixture(t *testing.T) *fixture {
 func (f *fixture) start() {
 	ctx, cancel := context.WithCancel(f.Context())
 	loop := &Loop{EC2: f.ec2, Host: f.host, Logger: slog.New(slog.DiscardHandler), Retry: f.retry}
-	ended := make(chan struct{})
+	f.ended = make(chan struct{})
 	var err error
 	go func() {
-		defer close(ended)
+		defer close(f.ended)
 		err = loop.Run(ctx)
 	}()
 	f.stop = func() error {
+		f.Helper()
 		cancel()
-		select {
-		case <-ended:
-			return err
-		case <-time.After(20 * time.Second):
-			f.Fatalf("the loop does not end:\n%s", stacks())
-			return nil
-		}
+		receive(f.T, "the loop's end", f.ended)
+		return err
 	}
 	f.Cleanup(func() {
-		if err := f.stop(); err != nil && !errors.Is(err, context.Canceled) {
-			f.Error(err)
-		}
+		f.stop()
 		if len(f.host.twice) > 0 {
 			f.Errorf("the host was asked for two things at once about %v", f.host.twice)
 		}
@@ -177,7 +172,7 @@ func receive[T any](t *testing.T, what string, from <-chan T) T {
 	case v := <-from:
 		return v
 	case <-time.After(20 * time.Second):
-		t.Fatalf("waited in vain for %s", what)
+		t.Fatalf("waited in vain for %s:\n%s", what, stacks())
 		panic("unreachable")
 	}
 }
@@ -212,13 +207,24 @@ func TestBootsWhatRanBefore(t *testing.T) {
 	if err := f.ec2.MarkRunning(t.Context(), id); err != nil {
 		t.Fatal(err)
 	}
-	booted := make(chan string, 9)
-	f.host.onBoot = func(_ context.Context, id string) error { booted <- id; return nil }
+	attempts := make(chan int, 9)
+	f.host.onBoot = func(_ context.Context, which string) error {
+		if which != id {
+			return nil
+		}
+		n := len(f.host.of(id))
+		attempts <- n
+		if n == 1 {
+			return errors.New("not yet")
+		}
+		return nil
+	}
 	f.start()
-	receive(t, "the boot", booted)
+	receive(t, "the boot", attempts)
+	receive(t, "the next attempt", attempts)
 	f.awaitState(ec2.Running, f.launch(1)...) // the loop has gone round since
 	f.stop()
-	f.checkCalls(id, "boot")
+	f.checkCalls(id, "boot", "boot")
 }
 
 func TestTriesAgain(t *testing.T) {
@@ -353,6 +359,7 @@ func TestEndsWithItsContext(t *testing.T) {
 	f.host.onBoot = func(ctx context.Context, id string) error {
 		began <- id
 		<-ctx.Done()
+		time.Sleep(20 * time.Millisecond) // a host that takes its time
 		close(left)
 		return ctx.Err()
 	}
@@ -389,14 +396,8 @@ func TestEndsWhenTheStoreIsDamaged(t *testing.T) {
 	if _, err := f.server.Client().Put(t.Context(), "/tarn/instances/i-0", "no JSON"); err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan error, 1)
-	loop := &Loop{EC2: f.ec2, Host: f.host, Logger: slog.New(slog.DiscardHandler)}
-	go func() { ended <- loop.Run(t.Context()) }()
-	if err := receive(t, "the loop's end", ended); err == nil || !strings.Contains(err.Error(), "i-0") {
+	receive(t, "the loop's end", f.ended)
+	if err := f.stop(); err == nil || !strings.Contains(err.Error(), "i-0") {
 		t.Errorf("the loop ended with %v", err)
 	}
-	if err := f.stop(); err == nil || errors.Is(err, context.Canceled) {
-		t.Errorf("the one that ran ended with %v", err)
-	}
-	f.stop = func() error { return nil }
 }

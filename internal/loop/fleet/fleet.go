@@ -6,10 +6,12 @@ package fleet
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/tarn-eks/tarn/internal/service/ec2"
 	"github.com/tarn-eks/tarn/internal/service/eks"
@@ -74,7 +76,12 @@ type Loop struct {
 	EC2    *ec2.Service
 	EKS    *eks.Service
 	Logger *slog.Logger
+	// Retry is the pause after a failure; 0 means two seconds.
+	Retry time.Duration
 }
+
+// defaultRetry is Loop.Retry where that is not set.
+const defaultRetry = 2 * time.Second
 
 // Run acts on every change of a node group or an instance until ctx ends.
 func (l *Loop) Run(ctx context.Context) error {
@@ -88,6 +95,7 @@ func (l *Loop) Run(ctx context.Context) error {
 		for range instances.C {
 		}
 	}()
+	var again <-chan time.Time // after a failure
 	for {
 		select {
 		case _, ok := <-groups.C:
@@ -98,14 +106,18 @@ func (l *Loop) Run(ctx context.Context) error {
 			if !ok {
 				return instances.Err()
 			}
+		case <-again:
 		}
+		again = nil
 		if err := l.reconcile(ctx); err != nil && ctx.Err() == nil {
 			l.Logger.Error("bringing node groups to their size", "error", err)
+			again = time.After(cmp.Or(l.Retry, defaultRetry))
 		}
 	}
 }
 
-// reconcile reads afresh, because its own launches are changes too.
+// reconcile reads afresh, because its own launches are changes too. What one
+// group cannot have does not keep the others from theirs.
 func (l *Loop) reconcile(ctx context.Context) error {
 	groups, _, err := l.EKS.Nodegroups.List(ctx, "")
 	if err != nil {
@@ -115,12 +127,13 @@ func (l *Loop) reconcile(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var errs []error
 	for _, group := range groups {
 		if err := l.apply(ctx, group.Value, Plan(group.Value, members(group.Value, instances))); err != nil {
-			return fmt.Errorf("node group %s: %w", group.Value.Name, err)
+			errs = append(errs, fmt.Errorf("node group %s: %w", group.Value.Name, err))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func members(group eks.Nodegroup, instances []store.Item[ec2.Instance]) []ec2.Instance {
@@ -135,6 +148,7 @@ func members(group eks.Nodegroup, instances []store.Item[ec2.Instance]) []ec2.In
 }
 
 func (l *Loop) apply(ctx context.Context, group eks.Nodegroup, d Decision) error {
+	var errs []error
 	for _, launch := range d.Launch {
 		launched, err := l.EC2.RunInstances(ctx, ec2.RunInput{
 			Type:      group.InstanceType,
@@ -148,7 +162,7 @@ func (l *Loop) apply(ctx context.Context, group eks.Nodegroup, d Decision) error
 			Tags: nodeTags(group),
 		})
 		if err != nil {
-			return err
+			errs = append(errs, err)
 		}
 		for _, i := range launched {
 			l.Logger.Info("launched an instance", "group", group.GroupName, "instance", i.ID, "zone", i.Zone)
@@ -156,11 +170,12 @@ func (l *Loop) apply(ctx context.Context, group eks.Nodegroup, d Decision) error
 	}
 	for _, id := range d.Terminate {
 		if err := l.EC2.TerminateInstance(ctx, id, "the group is larger than desired"); err != nil {
-			return err
+			errs = append(errs, err)
+			continue
 		}
 		l.Logger.Info("terminated an instance", "group", group.GroupName, "instance", id)
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // nodeLabels are the labels that EKS gives the nodes of a group.
