@@ -161,6 +161,10 @@ func printStatus(s region.Status, out io.Writer) error {
 	if s.Cluster != nil {
 		fmt.Fprintf(w, "cluster\t%s (Kubernetes v%s, %s)\n", s.Cluster.Name, s.Cluster.Version, s.Cluster.Endpoint)
 	}
+	fmt.Fprintf(w, "\nNODE GROUP\tTYPE\tMIN\tMAX\tDESIRED\tAUTO SCALING GROUP\n")
+	for _, g := range s.Nodegroups {
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%s\n", g.Name, g.InstanceType, g.Min, g.Max, g.Desired, g.AutoScalingGroup)
+	}
 	fmt.Fprintf(w, "\nINSTANCE\tTYPE\tSTATE\tZONE\tADDRESS\tNODE GROUP\tAGE\n")
 	for _, i := range s.Instances {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", i.ID, i.Type, i.State, i.Zone, i.Address, i.Nodegroup, age(i.Launched))

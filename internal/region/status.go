@@ -13,17 +13,18 @@ import (
 
 // Status is what `tarn status -o json` prints.
 type Status struct {
-	Region        string           `json:"region"`
-	Account       string           `json:"account"`
-	Endpoint      string           `json:"endpoint"` // of the AWS APIs; empty until the front door exists
-	Kubeconfig    string           `json:"kubeconfig"`
-	CA            string           `json:"ca"`
-	DNS           string           `json:"dns"` // resolver in the VPC
-	Registry      string           `json:"registry"`
-	Cluster       *ClusterStatus   `json:"cluster"`
-	Instances     []InstanceStatus `json:"instances"`
-	LoadBalancers []struct{}       `json:"loadBalancers"` // none until the balancing exists
-	Processes     []ProcessStatus  `json:"processes"`
+	Region        string            `json:"region"`
+	Account       string            `json:"account"`
+	Endpoint      string            `json:"endpoint"` // of the AWS APIs; empty until the front door exists
+	Kubeconfig    string            `json:"kubeconfig"`
+	CA            string            `json:"ca"`
+	DNS           string            `json:"dns"` // resolver in the VPC
+	Registry      string            `json:"registry"`
+	Cluster       *ClusterStatus    `json:"cluster"`
+	Nodegroups    []NodegroupStatus `json:"nodegroups"`
+	Instances     []InstanceStatus  `json:"instances"`
+	LoadBalancers []struct{}        `json:"loadBalancers"` // none until the balancing exists
+	Processes     []ProcessStatus   `json:"processes"`
 }
 
 // ClusterStatus is the cluster's part of Status.
@@ -31,6 +32,16 @@ type ClusterStatus struct {
 	Name     string `json:"name"`
 	Version  string `json:"version"`
 	Endpoint string `json:"endpoint"`
+}
+
+// NodegroupStatus is a node group's part of Status.
+type NodegroupStatus struct {
+	Name             string `json:"name"`
+	InstanceType     string `json:"instanceType"`
+	AutoScalingGroup string `json:"autoScalingGroup"`
+	Min              int    `json:"min"`
+	Max              int    `json:"max"`
+	Desired          int    `json:"desired"`
 }
 
 // InstanceStatus is an instance's part of Status.
@@ -66,6 +77,7 @@ func (r *Region) Status(ctx context.Context) (Status, error) {
 		Account:       r.identity.Account,
 		Kubeconfig:    r.layout.kubeconfig(),
 		Registry:      r.listen.registry.Addr().String(),
+		Nodegroups:    []NodegroupStatus{},
 		Instances:     []InstanceStatus{},
 		LoadBalancers: []struct{}{},
 		Processes: []ProcessStatus{{
@@ -81,6 +93,16 @@ func (r *Region) Status(ctx context.Context) (Status, error) {
 			s.CA = c.CAFile()
 			s.Cluster = &ClusterStatus{Name: c.Name, Version: cluster.Version, Endpoint: "https://" + c.LocalAddress}
 		}
+	}
+	groups, _, err := r.eks.Nodegroups.List(ctx, "")
+	if err != nil {
+		return s, err
+	}
+	for _, g := range groups {
+		s.Nodegroups = append(s.Nodegroups, NodegroupStatus{
+			Name: g.Value.Name, InstanceType: g.Value.InstanceType, AutoScalingGroup: g.Value.GroupName,
+			Min: g.Value.Min, Max: g.Value.Max, Desired: g.Value.Desired,
+		})
 	}
 	vpcs, _, err := r.ec2.VPCs.List(ctx, "")
 	if err != nil {

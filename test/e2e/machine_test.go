@@ -211,7 +211,12 @@ func regionProcesses(dataDir string) (named, error) {
 		if err != nil {
 			return nil, err
 		}
-		// What cannot be read has ended.
+		// What cannot be read has ended, and so has a zombie, which waits for the
+		// machine's init.
+		status, _ := os.ReadFile(dir + "/status")
+		if strings.Contains(string(status), "\nState:\tZ") {
+			continue
+		}
 		groups, _ := os.ReadFile(dir + "/cgroup")
 		comm, _ := os.ReadFile(dir + "/comm")
 		data, _ := os.ReadFile(dir + "/cmdline")
