@@ -88,6 +88,9 @@ func up(ctx context.Context, dataDir string, o upOptions, stdout, stderr io.Writ
 	progress := newPrinter(stdout)
 	err = client.Up(ctx, name, file, o.timeout, progress.show)
 	progress.end()
+	if ctx.Err() != nil {
+		err = errors.New("interrupted")
+	}
 	if err != nil {
 		if started != nil {
 			fmt.Fprintln(stderr, "stopping what was started …")

@@ -16,7 +16,9 @@ type modFile struct {
 		Path, Version string
 		Indirect      bool
 	}
-	Replace []struct{ Old, New struct{ Path, Version string } }
+	Replace []struct {
+		Old, New struct{ Path, Version string }
+	}
 }
 
 func loadModFile(t *testing.T) modFile {

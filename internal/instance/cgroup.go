@@ -163,8 +163,9 @@ func enableControllers(dir string) error {
 	return nil
 }
 
-// BorrowControllers enables, at the root of cgroup v2, the controllers that the
-// machine does not use yet, and writes down which. On v1 there is nothing to do.
+// BorrowControllers enables, at the root of cgroup v2, the controllers that
+// instances need. It writes down all that the machine does not use yet, because
+// runc enables every one that there is. On v1 there is nothing to do.
 func BorrowControllers(record string) error { return borrowControllers(cgroupRoot, record) }
 
 func borrowControllers(root, record string) error {
@@ -179,8 +180,12 @@ func borrowControllers(root, record string) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	available, err := os.ReadFile(filepath.Join(root, "cgroup.controllers"))
+	if err != nil {
+		return fmt.Errorf("reading the machine's cgroup controllers: %w", err)
+	}
 	borrowed := strings.Fields(string(earlier))
-	for _, c := range controllers {
+	for c := range strings.FieldsSeq(string(available)) {
 		if !slices.Contains(strings.Fields(string(enabled)), c) && !slices.Contains(borrowed, c) {
 			borrowed = append(borrowed, c)
 		}

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // Capacity is what an instance has and what EKS keeps back from pods.
@@ -64,6 +65,13 @@ const KubernetesDir = "/etc/kubernetes"
 
 // ProviderID is the node's name for cloud controllers.
 func (c Config) ProviderID() string { return "aws:///" + c.Zone + "/" + c.ID }
+
+// domain is the part of the node's name that private DNS names of its region
+// have in common.
+func (c Config) domain() string {
+	_, domain, _ := strings.Cut(c.NodeName, ".")
+	return domain
+}
 
 // LoadConfig reads the Config that the region wrote.
 func LoadConfig(file string) (Config, error) {

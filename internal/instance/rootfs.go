@@ -40,8 +40,8 @@ func (c Config) files() map[string]string {
 	return map[string]string{
 		"etc/hostname": c.NodeName + "\n",
 		"etc/hosts":    "127.0.0.1 localhost localhost.localdomain\n::1 localhost6\n",
-		"etc/resolv.conf": fmt.Sprintf("search %s.compute.internal\nnameserver %s\noptions timeout:2 attempts:5\n",
-			c.Region, c.Resolver),
+		"etc/resolv.conf": fmt.Sprintf("search %s\nnameserver %s\noptions timeout:2 attempts:5\n",
+			c.domain(), c.Resolver),
 		"etc/machine-id": machineID + "\n",
 		"etc/os-release": "NAME=\"Tarn\"\nID=tarn\nID_LIKE=\"fedora\"\nPRETTY_NAME=\"Tarn node\"\n",
 		"etc/passwd":     "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/sbin/nologin\n",
@@ -131,8 +131,9 @@ func enterRoot(dir, binary string) error {
 			if err := bind(host, target, unix.MS_REC); err != nil {
 				return err
 			}
-			if err := mount("", target, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
-				return err
+			// With what is mounted below it.
+			if err := unix.MountSetattr(-1, target, unix.AT_RECURSIVE, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}); err != nil {
+				return fmt.Errorf("making %s read-only: %w", target, err)
 			}
 		}
 	}

@@ -93,7 +93,7 @@ func (p *Process) Stop() {
 }
 
 // AwaitReady calls ready until it returns nil, the child fails twice, or ctx
-// ends. The error says how the child ended and where its log is.
+// ends. The error says how the child ended, or why ctx did, and where its log is.
 func (p *Process) AwaitReady(ctx context.Context, ready func(context.Context) error) error {
 	const failures = 2
 	tick := time.NewTicker(50 * time.Millisecond)
@@ -109,7 +109,7 @@ func (p *Process) AwaitReady(ctx context.Context, ready func(context.Context) er
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("waiting for %s (its log: %s): %w: %w", p.spec.Name, p.spec.LogFile, ctx.Err(), err)
+			return fmt.Errorf("waiting for %s (its log: %s): %w", p.spec.Name, p.spec.LogFile, context.Cause(ctx))
 		case <-tick.C:
 		}
 	}

@@ -319,7 +319,7 @@ func (r *Region) waitForNodes(ctx context.Context, c cluster.Config, waiting fun
 		waiting(fmt.Sprintf("%s; waiting for %v", progress, late))
 		select {
 		case <-ctx.Done():
-			return "", fmt.Errorf("%s, still waiting for %v (logs: %s): %w", progress, late, r.layout.log("i-*"), ctx.Err())
+			return "", fmt.Errorf("%s, still waiting for %v (logs: %s): %w", progress, late, r.layout.log("i-*"), context.Cause(ctx))
 		case err := <-r.failed:
 			return "", err
 		case <-tick.C:

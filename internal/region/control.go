@@ -119,9 +119,14 @@ func (c *Control) up(w http.ResponseWriter, r *http.Request) {
 	}
 	// Up goes on when the client is gone: what was begun is finished.
 	go func() {
-		ctx, cancel := context.WithTimeout(c.region.background, request.Timeout)
+		late := fmt.Errorf("not done after %s; --timeout gives it longer", request.Timeout)
+		ctx, cancel := context.WithTimeoutCause(c.region.background, request.Timeout, late)
 		defer cancel()
-		result <- c.region.Up(ctx, cc)
+		err := c.region.Up(ctx, cc)
+		if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+			err = context.Cause(ctx) // what failed says only that its time was up
+		}
+		result <- err
 	}()
 	stream(w, c.region.progress, from, result)
 }

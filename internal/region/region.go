@@ -54,7 +54,7 @@ type Region struct {
 	// failed gets the first error of what runs in the background.
 	failed     chan error
 	background context.Context
-	stop       context.CancelFunc
+	stop       func()
 	tasks      sync.WaitGroup
 
 	mu            sync.Mutex // guards the fields below, and identity.Cluster
@@ -88,6 +88,9 @@ func Lock(dataDir string) (*os.File, error) {
 	return f, nil
 }
 
+// errStopping is why work under way ends when the region does.
+var errStopping = errors.New("the region is stopping")
+
 // ErrRunning says that another region process has the state directory.
 var ErrRunning = errors.New("a region is running")
 
@@ -95,7 +98,8 @@ var ErrRunning = errors.New("a region is running")
 // starts the rest.
 func Open(ctx context.Context, cfg Config) (_ *Region, err error) {
 	l := layout(cfg.DataDir)
-	background, stop := context.WithCancel(context.Background())
+	background, cancel := context.WithCancelCause(context.Background())
+	stop := func() { cancel(errStopping) }
 	r := &Region{
 		layout:        l,
 		identity:      cfg.Identity,

@@ -47,7 +47,8 @@ func processesProgram() {
 }
 
 // describeMachine lists what a region could leave behind: a line each, sorted
-// within its chapter.
+// within its chapter. What belongs to another region is left out, so that a
+// developer's own may go on meanwhile.
 func describeMachine(dataDir string) (string, error) {
 	var text strings.Builder
 	for _, chapter := range []struct {
@@ -73,40 +74,56 @@ func describeMachine(dataDir string) (string, error) {
 }
 
 // mounts are those of this mount namespace, without the ids that change.
-func mounts(string) ([]string, error) {
+func mounts(dataDir string) ([]string, error) {
 	data, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return nil, err
 	}
 	var lines []string
 	for line := range strings.Lines(string(data)) {
-		lines = append(lines, strings.Join(strings.Fields(line)[2:], " "))
+		fields := strings.Fields(line)
+		if point := fields[4]; strings.Contains(point, "/run/ns") && !strings.HasPrefix(point, dataDir) {
+			continue // where another region pins its namespaces
+		}
+		lines = append(lines, strings.Join(fields[2:], " "))
 	}
 	return lines, nil
 }
 
 // namespaces are those that a process lives in.
-func namespaces(string) ([]string, error) {
+func namespaces(dataDir string) ([]string, error) {
 	links, err := filepath.Glob("/proc/[0-9]*/ns/*")
 	if err != nil {
 		return nil, err
 	}
 	var lines []string
 	for _, link := range links {
-		if to, err := os.Readlink(link); err == nil { // or the process has ended
+		groups, _ := os.ReadFile(filepath.Join(filepath.Dir(filepath.Dir(link)), "cgroup"))
+		if to, err := os.Readlink(link); err == nil && !foreign(string(groups), dataDir) { // or the process has ended
 			lines = append(lines, to)
 		}
 	}
 	return lines, nil
 }
 
-func cgroups(string) ([]string, error) {
+// cgroupOf is a region's cgroup, as the region names it.
+func cgroupOf(dataDir string) string {
+	sum := sha256.Sum256([]byte(dataDir))
+	return fmt.Sprintf("/tarn-%x", sum[:4])
+}
+
+// foreign says whether a cgroup's path is in another region's.
+func foreign(path, dataDir string) bool {
+	return strings.Contains(path, "/tarn-") && !strings.Contains(path, cgroupOf(dataDir))
+}
+
+func cgroups(dataDir string) ([]string, error) {
 	var lines []string
 	err := filepath.WalkDir("/sys/fs/cgroup", func(path string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
-		if err == nil && d.IsDir() {
+		if err == nil && d.IsDir() && !foreign(path, dataDir) {
 			lines = append(lines, path)
 		}
 		return err
@@ -202,9 +219,7 @@ func regionProcesses(dataDir string) (named, error) {
 	if err != nil {
 		return nil, err
 	}
-	// As the region names its cgroup.
-	sum := sha256.Sum256([]byte(dataDir))
-	cgroup := fmt.Sprintf("/tarn-%x/", sum[:4])
+	cgroup := cgroupOf(dataDir) + "/"
 	found := named{}
 	for _, dir := range dirs {
 		pid, err := strconv.Atoi(filepath.Base(dir))

@@ -6,7 +6,10 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"strings"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // patience is how long Kubernetes may take to get somewhere.
@@ -22,7 +25,11 @@ func waitforProgram() {
 	if err != nil {
 		fail(err)
 	}
-	poll(os.Args[2:], pattern.Match)
+	last, err := poll(os.Args[2:], pattern.Match)
+	fmt.Printf("%s", last)
+	if err != nil {
+		fail(err)
+	}
 }
 
 // settlesProgram is `settles FILE PROGRAM [ARG...]` in the scripts: it runs the
@@ -35,28 +42,32 @@ func settlesProgram() {
 	if err != nil {
 		fail(err)
 	}
-	poll(os.Args[2:], func(output []byte) bool { return bytes.Equal(output, want) })
+	last, err := poll(os.Args[2:], func(output []byte) bool { return bytes.Equal(output, want) })
+	if err != nil {
+		fail(fmt.Errorf("%w; differences:\n%s", err, cmp.Diff(strings.Split(string(want), "\n"), strings.Split(string(last), "\n"))))
+	}
 }
 
-// poll runs a program until it succeeds and its output is as wanted, and prints
+// poll runs a program until it succeeds and its output is as wanted, and returns
 // the last output.
-func poll(program []string, wanted func(output []byte) bool) {
+func poll(program []string, wanted func(output []byte) bool) ([]byte, error) {
 	deadline := time.After(patience)
 	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
 	for {
 		var stdout, stderr bytes.Buffer
 		cmd := exec.Command(program[0], program[1:]...)
 		cmd.Stdout, cmd.Stderr = &stdout, &stderr
 		err := cmd.Run()
 		if err == nil && wanted(stdout.Bytes()) {
-			_, _ = os.Stdout.Write(stdout.Bytes())
-			return
+			return stdout.Bytes(), nil
 		}
 		select {
 		case <-deadline:
-			_, _ = os.Stdout.Write(stdout.Bytes())
-			_, _ = os.Stderr.Write(stderr.Bytes())
-			fail(fmt.Errorf("this is the output after %s (%v)", patience, err))
+			if err != nil {
+				return stdout.Bytes(), fmt.Errorf("still failing after %s: %w\n%s", patience, err, stderr.Bytes())
+			}
+			return stdout.Bytes(), fmt.Errorf("the output is not yet as wanted after %s", patience)
 		case <-tick.C:
 		}
 	}

@@ -74,10 +74,11 @@ disabled_plugins = [
     config_path = "/etc/containerd/certs.d"
 `))
 
-func runContainerd(ctx context.Context, c instance.Config) error {
+// containerdFiles are containerd's configuration and its network's, by path.
+func containerdFiles(c instance.Config) (map[string][]byte, error) {
 	conflist, err := cni.Config(cni.Network{Addresses: c.PodAddresses, MTU: c.MTU, StateDir: cniStateDir})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var config bytes.Buffer
 	err = containerdTOML.Execute(&config, map[string]any{
@@ -89,12 +90,20 @@ func runContainerd(ctx context.Context, c instance.Config) error {
 		"Pause":       c.PauseImage,
 	})
 	if err != nil {
-		return fmt.Errorf("rendering %s: %w", containerdConfig, err)
+		return nil, fmt.Errorf("rendering %s: %w", containerdConfig, err)
 	}
-	for file, data := range map[string][]byte{
+	return map[string][]byte{
 		containerdConfig:                        config.Bytes(),
 		filepath.Join(cniConfDir, cni.FileName): conflist,
-	} {
+	}, nil
+}
+
+func runContainerd(ctx context.Context, c instance.Config) error {
+	files, err := containerdFiles(c)
+	if err != nil {
+		return err
+	}
+	for file, data := range files {
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 			return fmt.Errorf("making the directory of %s: %w", file, err)
 		}

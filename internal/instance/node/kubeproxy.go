@@ -18,8 +18,8 @@ import (
 
 const kubeProxyConfig = "/etc/kubernetes/kube-proxy/config.yaml"
 
-// runKubeProxy goes through kube-proxy's own command, its only public door.
-func runKubeProxy(ctx context.Context, c instance.Config) error {
+// kubeProxyConfiguration leaves the machine's kernel settings alone.
+func kubeProxyConfiguration(c instance.Config) proxyconfig.KubeProxyConfiguration {
 	keep := int32(0)
 	config := proxyconfig.KubeProxyConfiguration{
 		TypeMeta:           metav1.TypeMeta{APIVersion: "kubeproxy.config.k8s.io/v1alpha1", Kind: "KubeProxyConfiguration"},
@@ -44,7 +44,12 @@ func runKubeProxy(ctx context.Context, c instance.Config) error {
 	} else {
 		config.OOMScoreAdj = &keep
 	}
-	data, err := yaml.Marshal(config)
+	return config
+}
+
+// runKubeProxy goes through kube-proxy's own command, its only public door.
+func runKubeProxy(ctx context.Context, c instance.Config) error {
+	data, err := yaml.Marshal(kubeProxyConfiguration(c))
 	if err != nil {
 		return fmt.Errorf("encoding its configuration: %w", err)
 	}
