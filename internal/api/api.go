@@ -123,6 +123,8 @@ type ErrorType struct {
 	Status  int    // HTTP
 	Fault   Fault
 	Message string // the name of the member that holds the text; "" is "message"
+	// Detail is the struct with the further members, or nil if there are none.
+	Detail reflect.Type
 }
 
 // New returns an error of the type with a text for the client.
@@ -146,8 +148,7 @@ type Error struct {
 	Fault       Fault
 	Shape       string // "" is Code: EC2 and the common errors have no shapes
 	MessageName string // "" is "message"
-	// Detail points to the generated struct with the error's other members, or
-	// is nil.
+	// Detail points to a struct of the ErrorType's Detail, or is nil.
 	Detail any
 	// Cause is for the log. The client does not see it.
 	Cause error
@@ -210,16 +211,17 @@ func (s *Service) Lookup(name string) *Operation {
 	return nil
 }
 
-// Absent yields name, method and path of the operations that AWS has and the
-// table lacks.
-func (s *Service) Absent(yield func(name, method, uri string) bool) {
+// Absent are the operations that AWS has and the table lacks: names and, of the
+// REST protocols, methods and paths.
+func (s *Service) Absent() []Operation {
+	var ops []Operation
 	for line := range strings.Lines(s.Others) {
-		f := strings.Fields(line)
-		for len(f) < 3 {
-			f = append(f, "")
-		}
-		if f[0] != "" && !yield(f[0], f[1], f[2]) {
-			return
+		switch f := strings.Fields(line); len(f) {
+		case 1:
+			ops = append(ops, Operation{Name: f[0]})
+		case 3:
+			ops = append(ops, Operation{Name: f[0], Method: f[1], URI: f[2]})
 		}
 	}
+	return ops
 }

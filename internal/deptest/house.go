@@ -25,6 +25,7 @@ var floors = []floor{
 		"internal/instancetype",
 		"internal/namespace",
 		"internal/pki",
+		"internal/policy",
 		"internal/proc",
 		"internal/sigv4",
 		"internal/subnet",
@@ -57,8 +58,9 @@ var floors = []floor{
 	{"commands, and what drives them", []string{"cmd/...", "test/..."}},
 }
 
-// apart are programs that run in containers. They import nothing of the module.
-var apart = []string{"examples/...", "images/coredns", "images/pause", "internal/deptest"}
+// apart are programs that run in containers, and packages of tests only. They
+// import nothing of the module.
+var apart = []string{"examples/...", "images/coredns", "images/pause", "internal/deptest", "internal/wire/conformance"}
 
 // dataPlanes act on the machine. They take plain values.
 var dataPlanes = []string{

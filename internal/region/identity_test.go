@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -111,7 +112,7 @@ func TestRegionsPorts(t *testing.T) {
 	}
 
 	// kubeconfigs name the port: it does not change by itself.
-	taken, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", portString(moved.Ports.API)))
+	taken, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(moved.Ports.API)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,11 +126,6 @@ func TestRegionsPorts(t *testing.T) {
 	if _, err = open(first); err == nil || !strings.Contains(err.Error(), "damaged") {
 		t.Errorf("a damaged identity: %v", err)
 	}
-}
-
-func portString(port int) string {
-	_, p, _ := net.SplitHostPort((&net.TCPAddr{Port: port}).String())
-	return p
 }
 
 func TestLock(t *testing.T) {

@@ -89,14 +89,15 @@ func called(t *testing.T, name string) string {
 }
 
 func TestAPortThatIsTaken(t *testing.T) {
+	stranger, tarn := called(t, "stranger"), called(t, "tarn")
 	for _, test := range []struct {
 		name, program  string
 		mayMove, moves bool
 	}{
-		{"by a stranger", called(t, "stranger"), true, false},
-		{"by a stranger, and it was chosen", called(t, "stranger"), false, false},
-		{"by another region", called(t, "tarn"), true, true},
-		{"by another region, and it was chosen", called(t, "tarn"), false, false},
+		{"by a stranger", stranger, true, false},
+		{"by a stranger, and it was chosen", stranger, false, false},
+		{"by another region", tarn, true, true},
+		{"by another region, and it was chosen", tarn, false, false},
 		{"by a region of this very program", "/proc/self/exe", true, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -90,37 +90,31 @@ func TestDiskProblem(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("mounting a small file system needs root")
 	}
-	dir := filepath.Join(t.TempDir(), "small")
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	mount := func(size string) {
-		t.Helper()
+	// sized is a file system of a size, with nothing on it.
+	sized := func(t *testing.T, size string) string {
+		dir := t.TempDir()
 		if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
 			t.Fatal(err)
 		}
+		t.Cleanup(func() {
+			if err := unix.Unmount(dir, 0); err != nil {
+				t.Error(err)
+			}
+		})
+		return dir
 	}
-	unmount := func() {
-		t.Helper()
-		if err := unix.Unmount(dir, 0); err != nil {
-			t.Error(err)
-		}
-	}
-	mount("1m")
+	small, large := sized(t, "1m"), sized(t, "4g")
 	// Also for a directory that is still to be made.
-	for _, dataDir := range []string{dir, filepath.Join(dir, "new", "data")} {
+	for _, dataDir := range []string{small, filepath.Join(small, "new", "data")} {
 		err := diskProblem(dataDir)
 		if err == nil || !strings.Contains(err.Error(), "only 1 MiB") || !strings.Contains(err.Error(), dataDir) || !strings.Contains(err.Error(), "2048") {
 			t.Errorf("%s: %v", dataDir, err)
 		}
 	}
-	unmount()
-	mount("4g") // of which nothing is used
-	if err := diskProblem(filepath.Join(dir, "new")); err != nil {
+	if err := diskProblem(filepath.Join(large, "new")); err != nil {
 		t.Error(err)
 	}
-	unmount()
-	file := filepath.Join(dir, "file")
+	file := filepath.Join(large, "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}

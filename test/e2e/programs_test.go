@@ -94,7 +94,13 @@ func listenProgram() {
 		fail(err)
 	}
 	fmt.Println("listening on", l.Addr())
-	select {}
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			fail(err)
+		}
+		_ = conn.Close()
+	}
 }
 
 // isolatedProgram is `isolated PROGRAM [ARG...]` in the scripts: the program
