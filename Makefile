@@ -85,7 +85,7 @@ vet: ## go vet
 
 .PHONY: lint
 lint: ## golangci-lint, as .golangci.yml says
-	$(LINT) run ./...
+	$(LINT) run --allow-parallel-runners ./...
 
 # go vet has its target, so the tests do without.
 GO_TEST := go test -vet=off

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"runtime/debug"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,6 +20,7 @@ import (
 	"github.com/tarn-eks/tarn/internal/instance/node"
 	"github.com/tarn-eks/tarn/internal/proc"
 	"github.com/tarn-eks/tarn/internal/region"
+	"github.com/tarn-eks/tarn/internal/store"
 )
 
 // gcPercent is the garbage collector's target in the roles: they are mostly idle,
@@ -32,7 +34,12 @@ func regionRole(dataDir *string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "region", Hidden: true, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return serve(cmd.Context(), *dataDir, id, nil)
+			err := serve(cmd.Context(), *dataDir, id, nil)
+			if errors.Is(err, store.ErrStartAgain) && os.Getenv(startedAgain) == "" {
+				fmt.Fprintf(os.Stderr, "starting again: %v\n", err)
+				return syscall.Exec("/proc/self/exe", os.Args, append(os.Environ(), startedAgain+"=1"))
+			}
+			return err
 		},
 	}
 	f := cmd.Flags()
@@ -42,6 +49,9 @@ func regionRole(dataDir *string) *cobra.Command {
 	f.IntVar(&id.Ports.Registry, "registry-port", 0, "")
 	return cmd
 }
+
+// startedAgain is set in a region process that has replaced itself.
+const startedAgain = "TARN_STARTED_AGAIN"
 
 // stopTimeout is what a region has to stop everything.
 const stopTimeout = 60 * time.Second

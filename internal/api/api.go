@@ -76,7 +76,6 @@ type Operation struct {
 	Method string // HTTP method and path, for the REST protocols
 	URI    string
 	Status int    // HTTP status of success; 0 is 200
-	Body   string // element that holds the request in restXml
 	Reply  string // element that holds the response in restXml and awsQuery ("" is none)
 	Errors string // shapes of the errors that the model declares, separated by spaces
 	// NoOutput says that the model has no output at all, which some protocols

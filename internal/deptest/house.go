@@ -48,11 +48,9 @@ var floors = []floor{
 	{"upstream Kubernetes, AWS services", []string{
 		"internal/cluster/controlplane",
 		"internal/instance/node",
-		"internal/service/ec2",
+		"internal/service/...",
 		"internal/store/storetest",
 	}},
-	// It borrows a type of ec2; with one of its own it goes to the floor below.
-	{"a service above another", []string{"internal/service/eks"}},
 	{"loops", []string{"internal/loop/..."}},
 	{"the region", []string{"internal/region"}},
 	{"commands, and what drives them", []string{"cmd/...", "test/..."}},

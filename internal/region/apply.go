@@ -128,7 +128,7 @@ func (r *Region) applyNodegroup(ctx context.Context, clusterName string, g eksct
 		Labels: g.Labels, Tags: g.Tags, Subnets: r.publicSubnets(g.Zones),
 	}
 	for _, t := range g.Taints {
-		want.Taints = append(want.Taints, ec2.Taint(t))
+		want.Taints = append(want.Taints, eks.Taint(t))
 	}
 	have, err := r.eks.Nodegroups.Get(ctx, want.Key())
 	if errors.Is(err, store.ErrNotFound) {

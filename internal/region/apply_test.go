@@ -119,7 +119,7 @@ func TestNodegroupsFollowTheFile(t *testing.T) {
 func TestUnchangeable(t *testing.T) {
 	have := eks.Nodegroup{
 		Name: "g", InstanceType: "t3.medium", VolumeGiB: 20, Managed: true, Min: 1, Max: 3, Desired: 2,
-		Subnets: []string{"a", "b"}, Labels: map[string]string{"a": "b"}, Taints: []ec2.Taint{{Key: "k"}},
+		Subnets: []string{"a", "b"}, Labels: map[string]string{"a": "b"}, Taints: []eks.Taint{{Key: "k"}},
 		GroupName: "eks-g-1",
 	}
 	for _, test := range []struct {
@@ -134,7 +134,7 @@ func TestUnchangeable(t *testing.T) {
 		{func(n *eks.Nodegroup) { n.Spot = true }, "spot"},
 		{func(n *eks.Nodegroup) { n.Subnets = []string{"a"} }, "availabilityZones"},
 		{func(n *eks.Nodegroup) { n.Labels = nil }, "labels"},
-		{func(n *eks.Nodegroup) { n.Taints = []ec2.Taint{{Key: "l"}} }, "taints"},
+		{func(n *eks.Nodegroup) { n.Taints = []eks.Taint{{Key: "l"}} }, "taints"},
 	} {
 		want := have
 		test.change(&want)

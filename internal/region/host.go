@@ -19,6 +19,7 @@ import (
 	"github.com/tarn-eks/tarn/internal/namespace"
 	"github.com/tarn-eks/tarn/internal/proc"
 	"github.com/tarn-eks/tarn/internal/service/ec2"
+	"github.com/tarn-eks/tarn/internal/subnet"
 	"github.com/tarn-eks/tarn/internal/vpc"
 )
 
@@ -36,7 +37,7 @@ type host struct {
 	region  string
 	vpc     *vpc.VPC
 	cidr    netip.Prefix
-	subnets map[string]vpc.Subnet // by id
+	subnets map[string]subnet.Subnet // by id
 	logger  *slog.Logger
 	// cluster finds the cluster that an instance's bootstrap names.
 	cluster func(ctx context.Context, name string) (cluster.Config, error)
@@ -97,7 +98,7 @@ func (h *host) machine(i ec2.Instance, c cluster.Config) (instance.Machine, erro
 				VolumeGiB: i.VolumeGiB,
 			},
 			Address: i.Address, PodAddresses: i.PodAddresses, MTU: vpc.DefaultMTU,
-			Resolver:   vpc.Resolver(h.cidr),
+			Resolver:   subnet.Resolver(h.cidr),
 			ClusterDNS: c.DNSAddress(),
 			Labels:     labels, Taints: taints,
 			Registry:   "http://" + registryAddress(h.cidr).String(),

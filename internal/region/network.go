@@ -17,6 +17,7 @@ import (
 	"github.com/tarn-eks/tarn/internal/registry"
 	"github.com/tarn-eks/tarn/internal/service/ec2"
 	"github.com/tarn-eks/tarn/internal/store"
+	"github.com/tarn-eks/tarn/internal/subnet"
 	"github.com/tarn-eks/tarn/internal/vpc"
 )
 
@@ -26,7 +27,7 @@ const eksRegistryAccount = "602401143452"
 // registryAddress is where instances find the registry: the address that AWS
 // keeps for the future, base plus three.
 func registryAddress(cidr netip.Prefix) netip.Addr {
-	return vpc.Resolver(cidr).Next()
+	return subnet.Nth(cidr, 3)
 }
 
 func eksImage(region, name string) string {
@@ -96,7 +97,7 @@ func (r *Region) openNetwork(ctx context.Context) (*network, error) {
 	}
 	n := &network{record: vpcs[0].Value}
 	config := vpc.Config{Namespace: r.layout.namespace("vpc", "net"), CIDR: n.record.CIDR, Logger: r.logger}
-	byID := map[string]vpc.Subnet{}
+	byID := map[string]subnet.Subnet{}
 	for _, s := range subnets {
 		n.subnets = append(n.subnets, s.Value)
 		byID[s.Value.ID] = s.Value.Network()
@@ -119,7 +120,7 @@ func (r *Region) openNetwork(ctx context.Context) (*network, error) {
 
 func (r *Region) serveNetwork(ctx context.Context, n *network) error {
 	at := func(a netip.Addr, port uint16) string { return netip.AddrPortFrom(a, port).String() }
-	resolver := vpc.Resolver(n.record.CIDR)
+	resolver := subnet.Resolver(n.record.CIDR)
 	if err := n.vpc.AddAddress(registryAddress(n.record.CIDR)); err != nil {
 		return err
 	}

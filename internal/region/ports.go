@@ -47,6 +47,18 @@ func (h holder) String() string {
 
 // portHolder finds who listens on a TCP port, by the socket's inode.
 func portHolder(port int) holder {
+	// The kernel shows its table a page at a time, and a socket that closes
+	// between two pages hides another one: what is not found is looked for again.
+	const looks = 10
+	for range looks {
+		if h := lookForHolder(port); h.pid != 0 {
+			return h
+		}
+	}
+	return holder{}
+}
+
+func lookForHolder(port int) holder {
 	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
 		f, err := os.Open(table)
 		if err != nil {

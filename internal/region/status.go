@@ -8,7 +8,7 @@ import (
 
 	"github.com/tarn-eks/tarn/internal/cluster"
 	"github.com/tarn-eks/tarn/internal/service/ec2"
-	"github.com/tarn-eks/tarn/internal/vpc"
+	"github.com/tarn-eks/tarn/internal/subnet"
 )
 
 // Status is what `tarn status -o json` prints.
@@ -109,7 +109,7 @@ func (r *Region) Status(ctx context.Context) (Status, error) {
 		return s, err
 	}
 	for _, v := range vpcs {
-		s.DNS = vpc.Resolver(v.Value.CIDR).String()
+		s.DNS = subnet.Resolver(v.Value.CIDR).String()
 	}
 	instances, _, err := r.ec2.Instances.List(ctx, "")
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"syscall"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -16,6 +17,8 @@ import (
 var (
 	ErrNewer    = errors.New("the state was written by a newer Tarn")
 	ErrDamaged  = errors.New("the state is damaged")
+	// ErrStartAgain is for a new process: this one's etcd is stuck, the state is well.
+	ErrStartAgain = errors.New("the store must be started again")
 	ErrDiskFull = errors.New("the disk is full")
 	ErrInUse    = errors.New("the state is in use")
 )
@@ -85,6 +88,9 @@ func startError(dir string, err error) error {
 	if isDiskFull(err) {
 		return diskFull(dir, err)
 	}
+	if isElectionRace(err) {
+		return fmt.Errorf("%w: %s: %w", ErrStartAgain, dir, err)
+	}
 	var errno syscall.Errno
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) ||
 		(errors.As(err, &errno) && !errors.Is(err, fs.ErrNotExist) && errno != syscall.EIO) {
@@ -94,7 +100,7 @@ func startError(dir string, err error) error {
 }
 
 func known(err error) bool {
-	for _, e := range []error{ErrNewer, ErrDamaged, ErrDiskFull, ErrInUse} {
+	for _, e := range []error{ErrNewer, ErrDamaged, ErrStartAgain, ErrDiskFull, ErrInUse} {
 		if errors.Is(err, e) {
 			return true
 		}
@@ -109,6 +115,16 @@ func runError(dir string, err error) error {
 		return diskFull(dir, err)
 	}
 	return fmt.Errorf("the store in %s died: %w", dir, err)
+}
+
+// isElectionRace recognises a panic of etcd's in which nothing is wrong with the
+// state: while a member replays its log after a crash, etcd cuts raft's log in
+// memory (EtcdServer.compactRaftLog, to index 1 at least) before raft knows the
+// entries to be applied, and an election in between looks for them. It takes a
+// disk that stalls at that moment.
+func isElectionRace(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, "error scanning unapplied entries") && strings.Contains(text, "compaction")
 }
 
 // isDiskFull includes quotas and file-size limits: for the user all are “no

@@ -53,8 +53,10 @@ func etcdConfig(cfg Config, lg *zap.Logger, onGRPC func(*grpc.Server)) *embed.Co
 	c.InitialCluster = c.InitialClusterFromName(c.Name)
 	c.ClusterState = embed.ClusterStateFlagNew
 
-	c.TickMs = 100
-	c.ElectionMs = 1000
+	// Slow for a cluster, but a member that is alone elects itself at the first
+	// tick, and by then it should have replayed its log: see isElectionRace.
+	c.TickMs = 250
+	c.ElectionMs = 2500
 	c.AutoCompactionMode = embed.CompactorModePeriodic
 	c.AutoCompactionRetention = History.String()
 	c.QuotaBackendBytes = cfg.QuotaBytes

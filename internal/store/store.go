@@ -58,8 +58,8 @@ type Server struct {
 }
 
 // Start starts etcd and returns when it serves; ctx ends the attempt, not the
-// server. Errors wrap ErrNewer, ErrDamaged, ErrDiskFull or ErrInUse where one
-// applies. After ErrDamaged and ErrDiskFull etcd may be stuck half-way with its
+// server. Errors wrap ErrNewer, ErrDamaged, ErrStartAgain, ErrDiskFull or ErrInUse
+// where one applies. After ErrDamaged and ErrDiskFull etcd may be stuck half-way with its
 // files open: the process should end.
 func Start(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if cfg, err = cfg.complete(); err != nil {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"reflect"
 	"slices"
@@ -14,6 +15,10 @@ import (
 // param is one parameter of a form. Dots in its name are NUL, so that sorting
 // keeps a name's parts together.
 type param struct{ name, value string }
+
+// maxParams bounds the parameters of a form. EC2's largest requests have some
+// hundreds.
+const maxParams = 1 << 14
 
 // parseForm reads the parameters of an URL's query and of a form's body, in
 // the order of their names.
@@ -33,6 +38,9 @@ func parseForm(texts ...string) ([]param, error) {
 			}
 			if err != nil {
 				return nil, fmt.Errorf("the form is malformed: %w", err)
+			}
+			if len(form) == maxParams {
+				return nil, errTooLarge
 			}
 			form = append(form, param{strings.ReplaceAll(name, ".", "\x00"), value})
 		}
@@ -224,3 +232,27 @@ func (r *queryReader) value(v reflect.Value, s *shape, f *field, form []param, a
 }
 
 func dotted(name string) string { return shorten(strings.ReplaceAll(name, "\x00", ".")) }
+
+// Choose finds the service that a request is for, among several that share a
+// name in signatures and differ by the Version that their clients send, in the
+// URL's query or in a form: Elastic Load Balancing has two. A request without a
+// version that is known here is for the first.
+func Choose(services []*Service, r *http.Request, body []byte) *Service {
+	if len(services) == 1 {
+		return services[0]
+	}
+	for _, text := range []string{r.URL.RawQuery, string(body)} {
+		for pair := range strings.SplitSeq(text, "&") {
+			version, ok := strings.CutPrefix(pair, "Version=")
+			if !ok {
+				continue
+			}
+			for _, s := range services {
+				if s.Version == version {
+					return s
+				}
+			}
+		}
+	}
+	return services[0]
+}

@@ -160,7 +160,7 @@ func (s *Service) readBody(r *http.Request) ([]byte, error) {
 		return nil, tooLarge
 	}
 	// The server has taken off transfer encodings; some clients compress the content.
-	in := io.Reader(io.LimitReader(r.Body, s.maxBody+1))
+	var in io.Reader = io.LimitReader(r.Body, s.maxBody+1)
 	if strings.EqualFold(r.Header.Get("Content-Encoding"), "gzip") {
 		z, err := gzip.NewReader(in)
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -227,6 +228,7 @@ func TestLimits(t *testing.T) {
 		{"JSON", eks, "POST /clusters\n\n" + `{"encryptionConfig":[{}` + strings.Repeat(",{}", 3000) + `]}`, "SerializationException"},
 		{"XML", route53, "POST /2013-04-01/hostedzone/Z/rrset\n\n<a><ChangeBatch><Changes>" + strings.Repeat("<a/>", 2000) + "</Changes></ChangeBatch></a>", "InvalidInput"},
 		{"query", ec2, form + "Action=RunInstances" + mappings.String(), "InvalidParameterValue"},
+		{"form", New(Config{API: ec2.Service}), form + "Action=DescribeInstances" + strings.Repeat("&a=", maxParams), "InvalidParameterValue"},
 		{"CBOR", cloudwatch, cbor + "\x99\x13\x88" + strings.Repeat("\xa0", 5000), "SerializationException"},
 		{"CBOR that claims", cloudwatch, cbor + "\x9b\x00\x00\x00\x10\x00\x00\x00\x00", "SerializationException"},
 	} {
@@ -372,4 +374,46 @@ func TestTables(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestChoose(t *testing.T) {
+	one := New(Config{API: &api.Service{Version: "2012-06-01"}})
+	two := New(Config{API: &api.Service{Version: "2015-12-01"}})
+	both := []*Service{one, two}
+	for _, c := range []struct {
+		target, body string
+		want         *Service
+	}{
+		{"/?Action=A&Version=2015-12-01", "", two},
+		{"/", "Action=A&Version=2015-12-01", two},
+		{"/", "Version=2012-06-01&Action=A", one},
+		{"/", "Action=A&Version=1999-01-01", one},
+		{"/", "Action=A&TheVersion=2015-12-01", one},
+	} {
+		if got := Choose(both, httptest.NewRequest(http.MethodPost, c.target, nil), []byte(c.body)); got != c.want {
+			t.Errorf("%s %s: got %s", c.target, c.body, got.Version)
+		}
+	}
+}
+
+// A Service serves many requests at once.
+func TestConcurrency(t *testing.T) {
+	s := New(Config{API: sts.Service})
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 50 {
+				req, err := s.Parse(request(form + "Action=GetSessionToken&DurationSeconds=900"))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				out := &sts.GetSessionTokenOutput{Credentials: &sts.Credentials{AccessKeyId: new("a")}}
+				if err := req.Protocol.WriteOutput(httptest.NewRecorder(), req.Op, out, "id"); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }

@@ -21,7 +21,7 @@ func readXML(body []byte, v reflect.Value, s *shape, budget int64) error {
 	r := &xmlReader{reader{budget: budget}, xml.NewDecoder(bytes.NewReader(body))}
 	for {
 		t, err := r.d.Token()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return errors.New("the body has no element")
 		}
 		if err != nil {
@@ -36,7 +36,7 @@ func readXML(body []byte, v reflect.Value, s *shape, budget int64) error {
 	}
 	for {
 		switch t, err := r.d.Token(); {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
 			return err

@@ -107,6 +107,10 @@ func (w *xmlWriter) element(name string, v reflect.Value, s *shape, f *field) {
 func appendText(b []byte, s string) []byte {
 	last := 0
 	for i := 0; i < len(s); {
+		if c := s[i]; '0' <= c && c <= '9' || '?' <= c && c < utf8.RuneSelf {
+			i++ // the most by far
+			continue
+		}
 		c, size := utf8.DecodeRuneInString(s[i:])
 		esc := ""
 		switch {

@@ -88,9 +88,6 @@ func (g *gen) operations(errors bool) (string, error) {
 		}
 		if op.Input != nil {
 			input = g.Shapes[op.Input.Shape]
-			if op.Input.LocationName != "" {
-				add("Body: %q", op.Input.LocationName)
-			}
 			if md.XMLNamespace == "" {
 				md.XMLNamespace = op.Input.XMLNamespace.URI
 			}

@@ -123,7 +123,7 @@ func TestGenerate(t *testing.T) {
 		`Gone = api.ErrorType{Shape: "gone", Code: "Gone", Status: 503, Fault: api.Receiver, Message: "Message", Detail: reflect.TypeFor[GoneDetail]()}`,
 		"type GoneDetail struct { Since *time.Time",
 		`KindAB Kind = "a-b" KindCreateFailed Kind = "CREATE_FAILED" KindT2Micro Kind = "t2.micro"`,
-		`Name: "Get", Method: "GET", URI: "/things/{id}", Status: 202, Body: "GetBody", Reply: "Thing", Errors: "Gone"}, Handler.Get)`,
+		`Name: "Get", Method: "GET", URI: "/things/{id}", Status: 202, Reply: "Thing", Errors: "Gone"}, Handler.Get)`,
 		`Namespace: "https://ns/", Invalid: "Bad", Protocols: []api.Protocol{api.RestXML}`,
 		"const others = ` Put PUT /things `",
 	} {

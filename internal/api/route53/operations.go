@@ -29,15 +29,15 @@ var Service = &api.Service{
 	Protocols:   []api.Protocol{api.RestXML},
 	Errors:      errorTypes,
 	Operations: []api.Operation{
-		api.Bind(api.Operation{Name: "ChangeResourceRecordSets", Method: "POST", URI: "/2013-04-01/hostedzone/{Id}/rrset/", Body: "ChangeResourceRecordSetsRequest", Reply: "ChangeResourceRecordSetsResponse", Errors: "NoSuchHostedZone NoSuchHealthCheck InvalidChangeBatch InvalidInput PriorRequestNotComplete"}, Handler.ChangeResourceRecordSets),
-		api.Bind(api.Operation{Name: "CreateHostedZone", Method: "POST", URI: "/2013-04-01/hostedzone", Status: 201, Body: "CreateHostedZoneRequest", Reply: "CreateHostedZoneResponse", Errors: "InvalidDomainName HostedZoneAlreadyExists TooManyHostedZones InvalidVPCId InvalidInput DelegationSetNotAvailable ConflictingDomainExists NoSuchDelegationSet DelegationSetNotReusable"}, Handler.CreateHostedZone),
+		api.Bind(api.Operation{Name: "ChangeResourceRecordSets", Method: "POST", URI: "/2013-04-01/hostedzone/{Id}/rrset/", Reply: "ChangeResourceRecordSetsResponse", Errors: "NoSuchHostedZone NoSuchHealthCheck InvalidChangeBatch InvalidInput PriorRequestNotComplete"}, Handler.ChangeResourceRecordSets),
+		api.Bind(api.Operation{Name: "CreateHostedZone", Method: "POST", URI: "/2013-04-01/hostedzone", Status: 201, Reply: "CreateHostedZoneResponse", Errors: "InvalidDomainName HostedZoneAlreadyExists TooManyHostedZones InvalidVPCId InvalidInput DelegationSetNotAvailable ConflictingDomainExists NoSuchDelegationSet DelegationSetNotReusable"}, Handler.CreateHostedZone),
 		api.Bind(api.Operation{Name: "DeleteHostedZone", Method: "DELETE", URI: "/2013-04-01/hostedzone/{Id}", Reply: "DeleteHostedZoneResponse", Errors: "NoSuchHostedZone HostedZoneNotEmpty PriorRequestNotComplete InvalidInput InvalidDomainName"}, Handler.DeleteHostedZone),
 		api.Bind(api.Operation{Name: "GetChange", Method: "GET", URI: "/2013-04-01/change/{Id}", Reply: "GetChangeResponse", Errors: "NoSuchChange InvalidInput"}, Handler.GetChange),
 		api.Bind(api.Operation{Name: "GetHostedZone", Method: "GET", URI: "/2013-04-01/hostedzone/{Id}", Reply: "GetHostedZoneResponse", Errors: "NoSuchHostedZone InvalidInput"}, Handler.GetHostedZone),
 		api.Bind(api.Operation{Name: "ListHostedZones", Method: "GET", URI: "/2013-04-01/hostedzone", Reply: "ListHostedZonesResponse", Errors: "InvalidInput NoSuchDelegationSet DelegationSetNotReusable"}, Handler.ListHostedZones),
 		api.Bind(api.Operation{Name: "ListHostedZonesByName", Method: "GET", URI: "/2013-04-01/hostedzonesbyname", Reply: "ListHostedZonesByNameResponse", Errors: "InvalidInput InvalidDomainName"}, Handler.ListHostedZonesByName),
 		api.Bind(api.Operation{Name: "ListResourceRecordSets", Method: "GET", URI: "/2013-04-01/hostedzone/{Id}/rrset", Reply: "ListResourceRecordSetsResponse", Errors: "NoSuchHostedZone InvalidInput"}, Handler.ListResourceRecordSets),
-		api.Bind(api.Operation{Name: "ListTagsForResources", Method: "POST", URI: "/2013-04-01/tags/{ResourceType}", Body: "ListTagsForResourcesRequest", Reply: "ListTagsForResourcesResponse", Errors: "InvalidInput NoSuchHealthCheck NoSuchHostedZone PriorRequestNotComplete ThrottlingException"}, Handler.ListTagsForResources),
+		api.Bind(api.Operation{Name: "ListTagsForResources", Method: "POST", URI: "/2013-04-01/tags/{ResourceType}", Reply: "ListTagsForResourcesResponse", Errors: "InvalidInput NoSuchHealthCheck NoSuchHostedZone PriorRequestNotComplete ThrottlingException"}, Handler.ListTagsForResources),
 	},
 	Others: others,
 }

@@ -149,6 +149,10 @@ func members(group eks.Nodegroup, instances []store.Item[ec2.Instance]) []ec2.In
 
 func (l *Loop) apply(ctx context.Context, group eks.Nodegroup, d Decision) error {
 	var errs []error
+	var taints []ec2.Taint
+	for _, t := range group.Taints {
+		taints = append(taints, ec2.Taint(t))
+	}
 	for _, launch := range d.Launch {
 		launched, err := l.EC2.RunInstances(ctx, ec2.RunInput{
 			Type:      group.InstanceType,
@@ -157,7 +161,7 @@ func (l *Loop) apply(ctx context.Context, group eks.Nodegroup, d Decision) error
 			VolumeGiB: group.VolumeGiB,
 			Bootstrap: ec2.Bootstrap{
 				Cluster: group.Cluster, Nodegroup: group.Name,
-				Labels: nodeLabels(group), Taints: group.Taints,
+				Labels: nodeLabels(group), Taints: taints,
 			},
 			Tags: nodeTags(group),
 		})

@@ -192,7 +192,7 @@ func TestKeepsTheSize(t *testing.T) {
 
 func TestInstancesAreAsTheirGroup(t *testing.T) {
 	f := newFixture(t, "192.168.0.0/16")
-	taints := []ec2.Taint{{Key: "dedicated", Value: "x", Effect: "NoSchedule"}}
+	taints := []eks.Taint{{Key: "dedicated", Value: "x", Effect: "NoSchedule"}}
 	managed := f.group(eks.Nodegroup{Name: "managed", Managed: true, Spot: true, Max: 1, Desired: 1, VolumeGiB: 80, InstanceType: "t3.medium",
 		Labels: map[string]string{"a": "b"}, Taints: taints, Tags: map[string]string{"c": "d"}})
 	own := f.group(eks.Nodegroup{Name: "own", Max: 1, Desired: 1})
@@ -222,7 +222,7 @@ func TestInstancesAreAsTheirGroup(t *testing.T) {
 		if diff := gocmp.Diff(tags, i.Tags); diff != "" {
 			t.Errorf("tags of %s: %s", test.group.Name, diff)
 		}
-		if i.Type != test.group.InstanceType || i.VolumeGiB != test.group.VolumeGiB || !slices.Equal(i.Bootstrap.Taints, test.group.Taints) {
+		if i.Type != test.group.InstanceType || i.VolumeGiB != test.group.VolumeGiB || !slices.EqualFunc(i.Bootstrap.Taints, test.group.Taints, func(a ec2.Taint, b eks.Taint) bool { return a == ec2.Taint(b) }) {
 			t.Errorf("%s: %+v", test.group.Name, i)
 		}
 	}

@@ -17,7 +17,6 @@ import (
 	"github.com/google/uuid"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
-	"github.com/tarn-eks/tarn/internal/service/ec2"
 	"github.com/tarn-eks/tarn/internal/store"
 )
 
@@ -35,6 +34,9 @@ type Cluster struct {
 	Created     time.Time
 }
 
+// Taint is a Kubernetes taint.
+type Taint struct{ Key, Value, Effect string }
+
 // Nodegroup is a group of nodes of one type; it owns an Auto Scaling group.
 type Nodegroup struct {
 	Cluster      string
@@ -47,7 +49,7 @@ type Nodegroup struct {
 	VolumeGiB    int
 	Spot         bool
 	Labels       map[string]string
-	Taints       []ec2.Taint
+	Taints       []Taint
 	Tags         map[string]string
 	Subnets      []string
 	Created      time.Time

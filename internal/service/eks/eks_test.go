@@ -8,7 +8,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/tarn-eks/tarn/internal/service/ec2"
 	"github.com/tarn-eks/tarn/internal/service/eks"
 	"github.com/tarn-eks/tarn/internal/store"
 	"github.com/tarn-eks/tarn/internal/store/storetest"
@@ -64,7 +63,7 @@ func TestCreateNodegroup(t *testing.T) {
 	s := eks.New(storetest.Open(t).Client())
 	in := eks.Nodegroup{
 		Cluster: "eks-work", Name: "workers", Managed: true, InstanceType: "t3.medium", Min: 3, Max: 5, Desired: 3,
-		VolumeGiB: 80, Spot: true, Labels: map[string]string{"a": "b"}, Taints: []ec2.Taint{{Key: "k", Value: "v", Effect: "NoSchedule"}},
+		VolumeGiB: 80, Spot: true, Labels: map[string]string{"a": "b"}, Taints: []eks.Taint{{Key: "k", Value: "v", Effect: "NoSchedule"}},
 		Tags: map[string]string{"c": "d"}, Subnets: []string{"subnet-1"},
 	}
 	made, err := s.CreateNodegroup(t.Context(), in)

@@ -83,9 +83,9 @@ func (g *values) member(v reflect.Value, opts []string, depth int, must bool) {
 // value fills v with anything but what stands for absence.
 func (g *values) value(v reflect.Value, depth int, some bool) {
 	if v.Type() == timeType {
-		ms := g.Int64N(1 << 32 * 1000) // to the year 2106, from which on the SDK loses milliseconds
-		if g.IntN(3) == 0 {
-			ms -= ms % 1000
+		ms := g.Int64N(7e12) // to the year 2191; the SDK's own times end in 2262
+		if g.IntN(3) == 0 || int64(float64(ms)/1000*1e3) != ms {
+			ms -= ms % 1000 // also where the SDK itself, which truncates, loses a millisecond
 		}
 		v.Set(reflect.ValueOf(time.UnixMilli(ms).UTC()))
 		return
