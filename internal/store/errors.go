@@ -15,12 +15,12 @@ import (
 // What can be wrong with the state directory; Start and Server.Err wrap one of
 // these with the cause and the way out.
 var (
-	ErrNewer    = errors.New("the state was written by a newer Tarn")
-	ErrDamaged  = errors.New("the state is damaged")
+	ErrNewer   = errors.New("the state was written by a newer Tarn")
+	ErrDamaged = errors.New("the state is damaged")
 	// ErrStartAgain is for a new process: this one's etcd is stuck, the state is well.
 	ErrStartAgain = errors.New("the store must be started again")
-	ErrDiskFull = errors.New("the disk is full")
-	ErrInUse    = errors.New("the state is in use")
+	ErrDiskFull   = errors.New("the disk is full")
+	ErrInUse      = errors.New("the state is in use")
 )
 
 // Why an operation on a collection was refused; each comes wrapped in an

@@ -160,7 +160,7 @@ func (s *Service) readBody(r *http.Request) ([]byte, error) {
 		return nil, tooLarge
 	}
 	// The server has taken off transfer encodings; some clients compress the content.
-	var in io.Reader = io.LimitReader(r.Body, s.maxBody+1)
+	in := io.LimitReader(r.Body, s.maxBody+1)
 	if strings.EqualFold(r.Header.Get("Content-Encoding"), "gzip") {
 		z, err := gzip.NewReader(in)
 		if err != nil {
