@@ -181,7 +181,7 @@ func age(since time.Time) string { return time.Since(since).Truncate(time.Second
 func envCommand(dataDir *string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "env",
-		Short: "Print what a shell needs: eval $(tarn env)",
+		Short: "Print what a shell needs: eval \"$(tarn env)\"",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			id, err := existing(*dataDir)

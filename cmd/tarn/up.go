@@ -233,7 +233,7 @@ func printNext(ctx context.Context, client *region.Client, dataDir string, took 
 	fmt.Fprintf(w, `
 Region %s is up, with cluster %s, after %.1f s.
 
-  eval $(tarn env%s)               # KUBECONFIG and more for this shell
+  eval "$(tarn env%s)"             # KUBECONFIG and more for this shell
   tarn kubectl%s get nodes -o wide
   docker push %s/NAME:TAG   # then image: ACCOUNT.dkr.ecr.%s.amazonaws.com/NAME:TAG
 

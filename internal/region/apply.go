@@ -87,6 +87,31 @@ func (r *Region) createNetwork(ctx context.Context, cc *eksctl.ClusterConfig) er
 	if have := vpcs[0].Value.CIDR; have != cc.VPCCIDR {
 		return fmt.Errorf("vpc.cidr: the VPC is %s and cannot become %s: `tarn delete` first", have, cc.VPCCIDR)
 	}
+	return r.checkZones(ctx, cc)
+}
+
+// checkZones refuses zones that the VPC has no subnet in.
+func (r *Region) checkZones(ctx context.Context, cc *eksctl.ClusterConfig) error {
+	subnets, _, err := r.ec2.Subnets.List(ctx, "")
+	if err != nil {
+		return err
+	}
+	var have []string
+	for _, s := range subnets {
+		if s.Value.Public {
+			have = append(have, s.Value.Zone)
+		}
+	}
+	slices.Sort(have)
+	wanted := slices.Clone(cc.Zones)
+	for _, g := range cc.NodeGroups {
+		wanted = append(wanted, g.Zones...)
+	}
+	for _, zone := range wanted {
+		if !slices.Contains(have, zone) {
+			return fmt.Errorf("availabilityZones: the VPC has subnets in %v and none in %s: `tarn delete` first", have, zone)
+		}
+	}
 	return nil
 }
 
@@ -140,6 +165,9 @@ func (r *Region) applyNodegroup(ctx context.Context, clusterName string, g eksct
 	}
 	if err := unchangeable(have.Value, want); err != nil {
 		return err
+	}
+	if !maps.Equal(have.Value.Tags, want.Tags) {
+		r.progress.emit(Event{State: Warning, Detail: fmt.Sprintf("node group %s: its tags stay as they are", want.Name)})
 	}
 	if to := want.Scaling(); have.Value.Scaling() != to {
 		_, err = r.eks.ScaleNodegroup(ctx, clusterName, g.Name, to)

@@ -174,6 +174,9 @@ func Dial(dataDir string) (*Client, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
 	}
 	conn, err := net.Dial("unix", socket)
+	if errors.Is(err, os.ErrPermission) {
+		return nil, fmt.Errorf("only root may talk to the region in %s: run it with sudo", dataDir)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w in %s", ErrNotRunning, dataDir)
 	}

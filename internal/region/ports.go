@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -75,13 +76,23 @@ func lookForHolder(port int) holder {
 	return holder{}
 }
 
+// loopback are the local addresses, as proc(5)'s tables write them, whose
+// listeners have a port of 127.0.0.1.
+var loopback = []string{
+	"0100007F", "00000000", // 127.0.0.1, 0.0.0.0
+	"00000000000000000000000000000000", "0000000000000000FFFF00000100007F", // ::, ::ffff:127.0.0.1
+}
+
 // listeningInode reads proc(5)'s table of TCP sockets.
 func listeningInode(lines *bufio.Scanner, port int) string {
 	const listen = "0A"
-	suffix := fmt.Sprintf(":%04X", port)
+	local := make([]string, len(loopback))
+	for i, address := range loopback {
+		local[i] = fmt.Sprintf("%s:%04X", address, port)
+	}
 	for lines.Scan() {
 		fields := strings.Fields(lines.Text())
-		if len(fields) > 9 && strings.HasSuffix(fields[1], suffix) && fields[3] == listen {
+		if len(fields) > 9 && slices.Contains(local, fields[1]) && fields[3] == listen {
 			return fields[9]
 		}
 	}
@@ -105,6 +116,7 @@ func socketHolder(inode string) holder {
 		}
 		name, _ := os.ReadFile(filepath.Join(proc, "comm"))
 		exe, _ := os.Readlink(filepath.Join(proc, "exe"))
+		exe = strings.TrimSuffix(exe, " (deleted)") // a binary that was built anew
 		return holder{pid: pid, name: strings.TrimSpace(string(name)), tarn: exe == self || filepath.Base(exe) == "tarn"}
 	}
 	return holder{}

@@ -33,7 +33,8 @@ func TestListeningInode(t *testing.T) {
 		{"the client's side of a connection", tcp, 50000, ""},
 		{"not in use", tcp, 8080, ""},
 		{"the end of another port's number", tcp, 0x92B, ""},
-		{"IPv6", tcp6, 5060, "50001"},
+		{"on every address of IPv6, and so of IPv4", tcp6, 22, "15142"},
+		{"on IPv6's loopback only, which takes no port of 127.0.0.1", tcp6, 5060, ""},
 		{"an empty table", "", 22, ""},
 		{"a line that is cut", strings.SplitAfter(tcp, "\n")[1][:60], 22, ""},
 	} {
