@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/tarn-eks/tarn/internal/cni"
 	"github.com/tarn-eks/tarn/internal/instance"
@@ -36,6 +37,7 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	hideLinkedFlags(args)
 	root := &cobra.Command{
 		Use:           "tarn",
 		Short:         "A working AWS region for EKS on this machine",
@@ -63,4 +65,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	return root.ExecuteContext(ctx)
+}
+
+// hideLinkedFlags forgets the process-wide flags of the linked-in Kubernetes,
+// which cobra would take for Tarn's own. The roles run components that look
+// theirs up.
+func hideLinkedFlags(args []string) {
+	if len(args) > 0 && (args[0] == "control-plane" || args[0] == "instance") {
+		return
+	}
+	pflag.CommandLine = pflag.NewFlagSet("tarn", pflag.ContinueOnError)
 }

@@ -69,6 +69,9 @@ func kernelProblems() []error {
 			problems = append(problems, fmt.Errorf("the kernel has no %s namespaces", kind))
 		}
 	}
+	if err := unix.MountSetattr(-1, "", 0, &unix.MountAttr{}); errors.Is(err, unix.ENOSYS) {
+		problems = append(problems, errors.New("the kernel is older than Linux 5.12 and cannot mount a tree read-only (mount_setattr), which keeps this machine's programs safe from instances"))
+	}
 	if missing := missingControllers("/sys/fs/cgroup"); len(missing) > 0 {
 		problems = append(problems, fmt.Errorf("no cgroup controller %s is mounted below /sys/fs/cgroup: the limits of instances and pods need it", strings.Join(missing, ", ")))
 	}
