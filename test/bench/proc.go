@@ -9,22 +9,38 @@ import (
 	"strings"
 )
 
-// residentMB is a process's proportional set size in MB: pages that several
-// processes share, such as the binary's, count once for all of them.
-// proc_pid_smaps_rollup(5).
-func residentMB(pid int) (float64, error) {
+// memory is what a process has in RAM, in MB. proc_pid_smaps_rollup(5).
+type memory struct {
+	rss float64 // resident set size: all of its pages
+	pss float64 // proportional: a page that n processes share counts as an n-th
+}
+
+func memoryOf(pid int) (memory, error) {
+	var m memory
 	f, err := os.Open(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
 	if err != nil {
-		return 0, err
+		return m, err
 	}
 	defer f.Close()
 	for lines := bufio.NewScanner(f); lines.Scan(); {
-		if fields := strings.Fields(lines.Text()); len(fields) > 1 && fields[0] == "Pss:" {
-			kib, err := strconv.Atoi(fields[1])
-			return float64(kib) * 1024 / 1e6, err
+		fields := strings.Fields(lines.Text())
+		if len(fields) < 2 || fields[0] != "Rss:" && fields[0] != "Pss:" {
+			continue
+		}
+		kib, err := strconv.Atoi(fields[1])
+		if err != nil {
+			return m, fmt.Errorf("reading %s of process %d: %w", fields[0], pid, err)
+		}
+		if mb := float64(kib) * 1024 / 1e6; fields[0] == "Rss:" {
+			m.rss = mb
+		} else {
+			m.pss = mb
 		}
 	}
-	return 0, fmt.Errorf("process %d has no Pss", pid)
+	if m.rss == 0 {
+		return m, fmt.Errorf("process %d has no memory: it has ended", pid)
+	}
+	return m, nil
 }
 
 // cpuSeconds is the CPU time that a process has used. proc_pid_stat(5).
