@@ -82,7 +82,8 @@ func (p Protocol) WriteOutput(w http.ResponseWriter, op *api.Operation, out any,
 	status := http.StatusOK
 	switch p.name {
 	case api.AWSQuery:
-		x := xmlWriter{time: timeISO}
+		x := xmlWriter{b: borrow(), time: timeISO}
+		defer x.giveBack()
 		x.root(op.Name+"Response", p.service.Namespace)
 		if op.Reply != "" {
 			x.open(op.Reply)
@@ -95,7 +96,8 @@ func (p Protocol) WriteOutput(w http.ResponseWriter, op *api.Operation, out any,
 		x.close(op.Name + "Response")
 		body = x.b
 	case api.EC2Query:
-		x := xmlWriter{b: []byte(xmlHeader), time: timeISOMilli}
+		x := xmlWriter{b: append(borrow(), xmlHeader...), time: timeISOMilli}
+		defer x.giveBack()
 		x.root(op.Name+"Response", p.service.Namespace)
 		x.text("requestId", requestID)
 		x.members(v, s)

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"reflect"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -9,6 +10,22 @@ import (
 type xmlWriter struct {
 	b    []byte
 	time timeFormat // the protocol's own
+}
+
+// buffers are those of documents that have been sent: to grow one from nothing
+// takes more time than to write a long list into it.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// maxKept is the size of buffers that are not worth keeping, in bytes.
+const maxKept = 4 << 20
+
+func borrow() []byte { return (*buffers.Get().(*[]byte))[:0] }
+
+// giveBack is for when the document has been sent: nothing may hold it.
+func (w *xmlWriter) giveBack() {
+	if cap(w.b) <= maxKept {
+		buffers.Put(&w.b)
+	}
 }
 
 func (w *xmlWriter) open(name string) {

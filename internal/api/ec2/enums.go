@@ -31,6 +31,7 @@ type (
 	HostnameType                                string
 	HttpTokensState                             string
 	HypervisorType                              string
+	IamInstanceProfileAssociationState          string
 	ImageState                                  string
 	ImageTypeValues                             string
 	ImdsSupportValues                           string
@@ -214,6 +215,11 @@ const (
 
 	HypervisorTypeOvm HypervisorType = "ovm"
 	HypervisorTypeXen HypervisorType = "xen"
+
+	IamInstanceProfileAssociationStateAssociating    IamInstanceProfileAssociationState = "associating"
+	IamInstanceProfileAssociationStateAssociated     IamInstanceProfileAssociationState = "associated"
+	IamInstanceProfileAssociationStateDisassociating IamInstanceProfileAssociationState = "disassociating"
+	IamInstanceProfileAssociationStateDisassociated  IamInstanceProfileAssociationState = "disassociated"
 
 	ImageStatePending      ImageState = "pending"
 	ImageStateAvailable    ImageState = "available"

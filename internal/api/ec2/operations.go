@@ -8,6 +8,7 @@ import "github.com/tarn-eks/tarn/internal/api"
 
 // Handler has the listed operations of EC2.
 type Handler interface {
+	AssociateIamInstanceProfile(ctx context.Context, in *AssociateIamInstanceProfileInput) (*AssociateIamInstanceProfileOutput, error)
 	AssociateRouteTable(ctx context.Context, in *AssociateRouteTableInput) (*AssociateRouteTableOutput, error)
 	AttachInternetGateway(ctx context.Context, in *AttachInternetGatewayInput) (*AttachInternetGatewayOutput, error)
 	AuthorizeSecurityGroupEgress(ctx context.Context, in *AuthorizeSecurityGroupEgressInput) (*AuthorizeSecurityGroupEgressOutput, error)
@@ -34,6 +35,7 @@ type Handler interface {
 	DeleteVpc(ctx context.Context, in *DeleteVpcInput) (*DeleteVpcOutput, error)
 	DescribeAccountAttributes(ctx context.Context, in *DescribeAccountAttributesInput) (*DescribeAccountAttributesOutput, error)
 	DescribeAvailabilityZones(ctx context.Context, in *DescribeAvailabilityZonesInput) (*DescribeAvailabilityZonesOutput, error)
+	DescribeIamInstanceProfileAssociations(ctx context.Context, in *DescribeIamInstanceProfileAssociationsInput) (*DescribeIamInstanceProfileAssociationsOutput, error)
 	DescribeImages(ctx context.Context, in *DescribeImagesInput) (*DescribeImagesOutput, error)
 	DescribeInstanceAttribute(ctx context.Context, in *DescribeInstanceAttributeInput) (*DescribeInstanceAttributeOutput, error)
 	DescribeInstanceStatus(ctx context.Context, in *DescribeInstanceStatusInput) (*DescribeInstanceStatusOutput, error)
@@ -56,21 +58,30 @@ type Handler interface {
 	DescribeVpcAttribute(ctx context.Context, in *DescribeVpcAttributeInput) (*DescribeVpcAttributeOutput, error)
 	DescribeVpcs(ctx context.Context, in *DescribeVpcsInput) (*DescribeVpcsOutput, error)
 	DetachInternetGateway(ctx context.Context, in *DetachInternetGatewayInput) (*DetachInternetGatewayOutput, error)
+	DisassociateIamInstanceProfile(ctx context.Context, in *DisassociateIamInstanceProfileInput) (*DisassociateIamInstanceProfileOutput, error)
 	DisassociateRouteTable(ctx context.Context, in *DisassociateRouteTableInput) (*DisassociateRouteTableOutput, error)
+	GetConsoleOutput(ctx context.Context, in *GetConsoleOutputInput) (*GetConsoleOutputOutput, error)
 	GetInstanceTypesFromInstanceRequirements(ctx context.Context, in *GetInstanceTypesFromInstanceRequirementsInput) (*GetInstanceTypesFromInstanceRequirementsOutput, error)
 	ImportKeyPair(ctx context.Context, in *ImportKeyPairInput) (*ImportKeyPairOutput, error)
 	ModifyInstanceAttribute(ctx context.Context, in *ModifyInstanceAttributeInput) (*ModifyInstanceAttributeOutput, error)
 	ModifyInstanceMetadataOptions(ctx context.Context, in *ModifyInstanceMetadataOptionsInput) (*ModifyInstanceMetadataOptionsOutput, error)
 	ModifyLaunchTemplate(ctx context.Context, in *ModifyLaunchTemplateInput) (*ModifyLaunchTemplateOutput, error)
+	ModifyNetworkInterfaceAttribute(ctx context.Context, in *ModifyNetworkInterfaceAttributeInput) (*ModifyNetworkInterfaceAttributeOutput, error)
+	ModifySecurityGroupRules(ctx context.Context, in *ModifySecurityGroupRulesInput) (*ModifySecurityGroupRulesOutput, error)
 	ModifySubnetAttribute(ctx context.Context, in *ModifySubnetAttributeInput) (*ModifySubnetAttributeOutput, error)
 	ModifyVpcAttribute(ctx context.Context, in *ModifyVpcAttributeInput) (*ModifyVpcAttributeOutput, error)
 	RebootInstances(ctx context.Context, in *RebootInstancesInput) (*RebootInstancesOutput, error)
+	ReplaceIamInstanceProfileAssociation(ctx context.Context, in *ReplaceIamInstanceProfileAssociationInput) (*ReplaceIamInstanceProfileAssociationOutput, error)
+	ReplaceRoute(ctx context.Context, in *ReplaceRouteInput) (*ReplaceRouteOutput, error)
+	ReplaceRouteTableAssociation(ctx context.Context, in *ReplaceRouteTableAssociationInput) (*ReplaceRouteTableAssociationOutput, error)
 	RevokeSecurityGroupEgress(ctx context.Context, in *RevokeSecurityGroupEgressInput) (*RevokeSecurityGroupEgressOutput, error)
 	RevokeSecurityGroupIngress(ctx context.Context, in *RevokeSecurityGroupIngressInput) (*RevokeSecurityGroupIngressOutput, error)
 	RunInstances(ctx context.Context, in *RunInstancesInput) (*RunInstancesOutput, error)
 	StartInstances(ctx context.Context, in *StartInstancesInput) (*StartInstancesOutput, error)
 	StopInstances(ctx context.Context, in *StopInstancesInput) (*StopInstancesOutput, error)
 	TerminateInstances(ctx context.Context, in *TerminateInstancesInput) (*TerminateInstancesOutput, error)
+	UpdateSecurityGroupRuleDescriptionsEgress(ctx context.Context, in *UpdateSecurityGroupRuleDescriptionsEgressInput) (*UpdateSecurityGroupRuleDescriptionsEgressOutput, error)
+	UpdateSecurityGroupRuleDescriptionsIngress(ctx context.Context, in *UpdateSecurityGroupRuleDescriptionsIngressInput) (*UpdateSecurityGroupRuleDescriptionsIngressOutput, error)
 }
 
 // Service is the table of the API.
@@ -82,6 +93,7 @@ var Service = &api.Service{
 	Namespace:   "http://ec2.amazonaws.com/doc/2016-11-15/",
 	Protocols:   []api.Protocol{api.EC2Query},
 	Operations: []api.Operation{
+		api.Bind(api.Operation{Name: "AssociateIamInstanceProfile"}, Handler.AssociateIamInstanceProfile),
 		api.Bind(api.Operation{Name: "AssociateRouteTable"}, Handler.AssociateRouteTable),
 		api.Bind(api.Operation{Name: "AttachInternetGateway", NoOutput: true}, Handler.AttachInternetGateway),
 		api.Bind(api.Operation{Name: "AuthorizeSecurityGroupEgress"}, Handler.AuthorizeSecurityGroupEgress),
@@ -108,6 +120,7 @@ var Service = &api.Service{
 		api.Bind(api.Operation{Name: "DeleteVpc", NoOutput: true}, Handler.DeleteVpc),
 		api.Bind(api.Operation{Name: "DescribeAccountAttributes"}, Handler.DescribeAccountAttributes),
 		api.Bind(api.Operation{Name: "DescribeAvailabilityZones"}, Handler.DescribeAvailabilityZones),
+		api.Bind(api.Operation{Name: "DescribeIamInstanceProfileAssociations"}, Handler.DescribeIamInstanceProfileAssociations),
 		api.Bind(api.Operation{Name: "DescribeImages"}, Handler.DescribeImages),
 		api.Bind(api.Operation{Name: "DescribeInstanceAttribute"}, Handler.DescribeInstanceAttribute),
 		api.Bind(api.Operation{Name: "DescribeInstanceStatus"}, Handler.DescribeInstanceStatus),
@@ -130,21 +143,30 @@ var Service = &api.Service{
 		api.Bind(api.Operation{Name: "DescribeVpcAttribute"}, Handler.DescribeVpcAttribute),
 		api.Bind(api.Operation{Name: "DescribeVpcs"}, Handler.DescribeVpcs),
 		api.Bind(api.Operation{Name: "DetachInternetGateway", NoOutput: true}, Handler.DetachInternetGateway),
+		api.Bind(api.Operation{Name: "DisassociateIamInstanceProfile"}, Handler.DisassociateIamInstanceProfile),
 		api.Bind(api.Operation{Name: "DisassociateRouteTable", NoOutput: true}, Handler.DisassociateRouteTable),
+		api.Bind(api.Operation{Name: "GetConsoleOutput"}, Handler.GetConsoleOutput),
 		api.Bind(api.Operation{Name: "GetInstanceTypesFromInstanceRequirements"}, Handler.GetInstanceTypesFromInstanceRequirements),
 		api.Bind(api.Operation{Name: "ImportKeyPair"}, Handler.ImportKeyPair),
 		api.Bind(api.Operation{Name: "ModifyInstanceAttribute", NoOutput: true}, Handler.ModifyInstanceAttribute),
 		api.Bind(api.Operation{Name: "ModifyInstanceMetadataOptions"}, Handler.ModifyInstanceMetadataOptions),
 		api.Bind(api.Operation{Name: "ModifyLaunchTemplate"}, Handler.ModifyLaunchTemplate),
+		api.Bind(api.Operation{Name: "ModifyNetworkInterfaceAttribute", NoOutput: true}, Handler.ModifyNetworkInterfaceAttribute),
+		api.Bind(api.Operation{Name: "ModifySecurityGroupRules"}, Handler.ModifySecurityGroupRules),
 		api.Bind(api.Operation{Name: "ModifySubnetAttribute", NoOutput: true}, Handler.ModifySubnetAttribute),
 		api.Bind(api.Operation{Name: "ModifyVpcAttribute", NoOutput: true}, Handler.ModifyVpcAttribute),
 		api.Bind(api.Operation{Name: "RebootInstances", NoOutput: true}, Handler.RebootInstances),
+		api.Bind(api.Operation{Name: "ReplaceIamInstanceProfileAssociation"}, Handler.ReplaceIamInstanceProfileAssociation),
+		api.Bind(api.Operation{Name: "ReplaceRoute", NoOutput: true}, Handler.ReplaceRoute),
+		api.Bind(api.Operation{Name: "ReplaceRouteTableAssociation"}, Handler.ReplaceRouteTableAssociation),
 		api.Bind(api.Operation{Name: "RevokeSecurityGroupEgress"}, Handler.RevokeSecurityGroupEgress),
 		api.Bind(api.Operation{Name: "RevokeSecurityGroupIngress"}, Handler.RevokeSecurityGroupIngress),
 		api.Bind(api.Operation{Name: "RunInstances"}, Handler.RunInstances),
 		api.Bind(api.Operation{Name: "StartInstances"}, Handler.StartInstances),
 		api.Bind(api.Operation{Name: "StopInstances"}, Handler.StopInstances),
 		api.Bind(api.Operation{Name: "TerminateInstances"}, Handler.TerminateInstances),
+		api.Bind(api.Operation{Name: "UpdateSecurityGroupRuleDescriptionsEgress"}, Handler.UpdateSecurityGroupRuleDescriptionsEgress),
+		api.Bind(api.Operation{Name: "UpdateSecurityGroupRuleDescriptionsIngress"}, Handler.UpdateSecurityGroupRuleDescriptionsIngress),
 	},
 	Others: others,
 }
@@ -169,7 +191,6 @@ AssociateAddress
 AssociateClientVpnTargetNetwork
 AssociateDhcpOptions
 AssociateEnclaveCertificateIamRole
-AssociateIamInstanceProfile
 AssociateInstanceEventWindow
 AssociateIpamByoasn
 AssociateIpamResourceDiscovery
@@ -383,7 +404,6 @@ DescribeFpgaImages
 DescribeHostReservationOfferings
 DescribeHostReservations
 DescribeHosts
-DescribeIamInstanceProfileAssociations
 DescribeIdFormat
 DescribeIdentityIdFormat
 DescribeImageAttribute
@@ -500,7 +520,6 @@ DisableVpcClassicLinkDnsSupport
 DisassociateAddress
 DisassociateClientVpnTargetNetwork
 DisassociateEnclaveCertificateIamRole
-DisassociateIamInstanceProfile
 DisassociateInstanceEventWindow
 DisassociateIpamByoasn
 DisassociateIpamResourceDiscovery
@@ -538,7 +557,6 @@ GetAssociatedIpv6PoolCidrs
 GetAwsNetworkPerformanceData
 GetCapacityReservationUsage
 GetCoipPoolUsage
-GetConsoleOutput
 GetConsoleScreenshot
 GetDefaultCreditSpecification
 GetEbsDefaultKmsKeyId
@@ -616,10 +634,8 @@ ModifyIpamResourceDiscovery
 ModifyIpamScope
 ModifyLocalGatewayRoute
 ModifyManagedPrefixList
-ModifyNetworkInterfaceAttribute
 ModifyPrivateDnsNameOptions
 ModifyReservedInstances
-ModifySecurityGroupRules
 ModifySnapshotAttribute
 ModifySnapshotTier
 ModifySpotFleetRequest
@@ -672,11 +688,8 @@ RejectVpcPeeringConnection
 ReleaseAddress
 ReleaseHosts
 ReleaseIpamPoolAllocation
-ReplaceIamInstanceProfileAssociation
 ReplaceNetworkAclAssociation
 ReplaceNetworkAclEntry
-ReplaceRoute
-ReplaceRouteTableAssociation
 ReplaceTransitGatewayRoute
 ReplaceVpnTunnel
 ReportInstanceStatus
@@ -709,7 +722,5 @@ UnassignPrivateIpAddresses
 UnassignPrivateNatGatewayAddress
 UnlockSnapshot
 UnmonitorInstances
-UpdateSecurityGroupRuleDescriptionsEgress
-UpdateSecurityGroupRuleDescriptionsIngress
 WithdrawByoipCidr
 `

@@ -33,6 +33,15 @@ type AccountAttributeValue struct {
 	AttributeValue *string `aws:"attributeValue"`
 }
 
+type AssociateIamInstanceProfileInput struct {
+	IamInstanceProfile *IamInstanceProfileSpecification `aws:",req"`
+	InstanceId         *string                          `aws:",req"`
+}
+
+type AssociateIamInstanceProfileOutput struct {
+	IamInstanceProfileAssociation *IamInstanceProfileAssociation `aws:"iamInstanceProfileAssociation"`
+}
+
 type AssociateRouteTableInput struct {
 	DryRun       *bool   `aws:"dryRun"`
 	RouteTableId *string `aws:"routeTableId,req"`
@@ -302,8 +311,9 @@ type CreateSecurityGroupInput struct {
 }
 
 type CreateSecurityGroupOutput struct {
-	GroupId *string `aws:"groupId"`
-	Tags    []Tag   `aws:"tagSet,item=item"`
+	GroupId          *string `aws:"groupId"`
+	Tags             []Tag   `aws:"tagSet,item=item"`
+	SecurityGroupArn *string `aws:"securityGroupArn"`
 }
 
 type CreateSubnetInput struct {
@@ -488,6 +498,18 @@ type DescribeAvailabilityZonesInput struct {
 
 type DescribeAvailabilityZonesOutput struct {
 	AvailabilityZones []AvailabilityZone `aws:"availabilityZoneInfo,item=item"`
+}
+
+type DescribeIamInstanceProfileAssociationsInput struct {
+	AssociationIds []string `aws:"AssociationId,item=AssociationId"`
+	Filters        []Filter `aws:"Filter,item=Filter"`
+	MaxResults     *int32
+	NextToken      *string
+}
+
+type DescribeIamInstanceProfileAssociationsOutput struct {
+	IamInstanceProfileAssociations []IamInstanceProfileAssociation `aws:"iamInstanceProfileAssociationSet,item=item"`
+	NextToken                      *string                         `aws:"nextToken"`
 }
 
 type DescribeImagesInput struct {
@@ -794,6 +816,14 @@ type DetachInternetGatewayInput struct {
 type DetachInternetGatewayOutput struct {
 }
 
+type DisassociateIamInstanceProfileInput struct {
+	AssociationId *string `aws:",req"`
+}
+
+type DisassociateIamInstanceProfileOutput struct {
+	IamInstanceProfileAssociation *IamInstanceProfileAssociation `aws:"iamInstanceProfileAssociation"`
+}
+
 type DisassociateRouteTableInput struct {
 	AssociationId *string `aws:"associationId,req"`
 	DryRun        *bool   `aws:"dryRun"`
@@ -881,9 +911,18 @@ type ElasticInferenceAcceleratorAssociation struct {
 	ElasticInferenceAcceleratorAssociationTime  *time.Time `aws:"elasticInferenceAcceleratorAssociationTime"`
 }
 
+type EnaSrdSpecification struct {
+	EnaSrdEnabled          *bool
+	EnaSrdUdpSpecification *EnaSrdUdpSpecification
+}
+
 type EnaSrdSpecificationRequest struct {
 	EnaSrdEnabled          *bool
 	EnaSrdUdpSpecification *EnaSrdUdpSpecificationRequest
+}
+
+type EnaSrdUdpSpecification struct {
+	EnaSrdUdpEnabled *bool
 }
 
 type EnaSrdUdpSpecificationRequest struct {
@@ -917,6 +956,18 @@ type FpgaDeviceMemoryInfo struct {
 type FpgaInfo struct {
 	Fpgas                []FpgaDeviceInfo `aws:"fpgas,item=item"`
 	TotalFpgaMemoryInMiB *int32           `aws:"totalFpgaMemoryInMiB"`
+}
+
+type GetConsoleOutputInput struct {
+	InstanceId *string `aws:",req"`
+	DryRun     *bool   `aws:"dryRun"`
+	Latest     *bool
+}
+
+type GetConsoleOutputOutput struct {
+	InstanceId *string    `aws:"instanceId"`
+	Output     *string    `aws:"output"`
+	Timestamp  *time.Time `aws:"timestamp"`
 }
 
 type GetInstanceTypesFromInstanceRequirementsInput struct {
@@ -965,6 +1016,14 @@ type HibernationOptionsRequest struct {
 type IamInstanceProfile struct {
 	Arn *string `aws:"arn"`
 	Id  *string `aws:"id"`
+}
+
+type IamInstanceProfileAssociation struct {
+	AssociationId      *string                            `aws:"associationId"`
+	InstanceId         *string                            `aws:"instanceId"`
+	IamInstanceProfile *IamInstanceProfile                `aws:"iamInstanceProfile"`
+	State              IamInstanceProfileAssociationState `aws:"state"`
+	Timestamp          *time.Time                         `aws:"timestamp"`
 }
 
 type IamInstanceProfileSpecification struct {
@@ -1849,6 +1908,32 @@ type ModifyLaunchTemplateOutput struct {
 	LaunchTemplate *LaunchTemplate `aws:"launchTemplate"`
 }
 
+type ModifyNetworkInterfaceAttributeInput struct {
+	Attachment                      *NetworkInterfaceAttachmentChanges `aws:"attachment"`
+	Description                     *AttributeValue                    `aws:"description"`
+	DryRun                          *bool                              `aws:"dryRun"`
+	Groups                          []string                           `aws:"SecurityGroupId,item=SecurityGroupId"`
+	NetworkInterfaceId              *string                            `aws:"networkInterfaceId,req"`
+	SourceDestCheck                 *AttributeBooleanValue             `aws:"sourceDestCheck"`
+	EnaSrdSpecification             *EnaSrdSpecification
+	EnablePrimaryIpv6               *bool
+	ConnectionTrackingSpecification *ConnectionTrackingSpecificationRequest
+	AssociatePublicIpAddress        *bool
+}
+
+type ModifyNetworkInterfaceAttributeOutput struct {
+}
+
+type ModifySecurityGroupRulesInput struct {
+	GroupId            *string                   `aws:",req"`
+	SecurityGroupRules []SecurityGroupRuleUpdate `aws:"SecurityGroupRule,item=item,req"`
+	DryRun             *bool
+}
+
+type ModifySecurityGroupRulesOutput struct {
+	Return *bool `aws:"return"`
+}
+
 type ModifySubnetAttributeInput struct {
 	AssignIpv6AddressOnCreation             *AttributeBooleanValue
 	MapPublicIpOnLaunch                     *AttributeBooleanValue
@@ -1964,6 +2049,11 @@ type NetworkInterfaceAttachment struct {
 	InstanceOwnerId     *string                        `aws:"instanceOwnerId"`
 	Status              AttachmentStatus               `aws:"status"`
 	EnaSrdSpecification *AttachmentEnaSrdSpecification `aws:"enaSrdSpecification"`
+}
+
+type NetworkInterfaceAttachmentChanges struct {
+	AttachmentId        *string `aws:"attachmentId"`
+	DeleteOnTermination *bool   `aws:"deleteOnTermination"`
 }
 
 type NetworkInterfaceCount struct {
@@ -2095,6 +2185,49 @@ type Region struct {
 	OptInStatus *string `aws:"optInStatus"`
 }
 
+type ReplaceIamInstanceProfileAssociationInput struct {
+	IamInstanceProfile *IamInstanceProfileSpecification `aws:",req"`
+	AssociationId      *string                          `aws:",req"`
+}
+
+type ReplaceIamInstanceProfileAssociationOutput struct {
+	IamInstanceProfileAssociation *IamInstanceProfileAssociation `aws:"iamInstanceProfileAssociation"`
+}
+
+type ReplaceRouteInput struct {
+	DestinationCidrBlock        *string `aws:"destinationCidrBlock"`
+	DestinationIpv6CidrBlock    *string `aws:"destinationIpv6CidrBlock"`
+	DestinationPrefixListId     *string
+	DryRun                      *bool `aws:"dryRun"`
+	VpcEndpointId               *string
+	EgressOnlyInternetGatewayId *string `aws:"egressOnlyInternetGatewayId"`
+	GatewayId                   *string `aws:"gatewayId"`
+	InstanceId                  *string `aws:"instanceId"`
+	LocalTarget                 *bool
+	NatGatewayId                *string `aws:"natGatewayId"`
+	TransitGatewayId            *string
+	LocalGatewayId              *string
+	CarrierGatewayId            *string
+	NetworkInterfaceId          *string `aws:"networkInterfaceId"`
+	RouteTableId                *string `aws:"routeTableId,req"`
+	VpcPeeringConnectionId      *string `aws:"vpcPeeringConnectionId"`
+	CoreNetworkArn              *string
+}
+
+type ReplaceRouteOutput struct {
+}
+
+type ReplaceRouteTableAssociationInput struct {
+	AssociationId *string `aws:"associationId,req"`
+	DryRun        *bool   `aws:"dryRun"`
+	RouteTableId  *string `aws:"routeTableId,req"`
+}
+
+type ReplaceRouteTableAssociationOutput struct {
+	NewAssociationId *string                     `aws:"newAssociationId"`
+	AssociationState *RouteTableAssociationState `aws:"associationState"`
+}
+
 type RequestLaunchTemplateData struct {
 	KernelId                          *string
 	EbsOptimized                      *bool
@@ -2190,8 +2323,9 @@ type RevokeSecurityGroupEgressInput struct {
 }
 
 type RevokeSecurityGroupEgressOutput struct {
-	Return               *bool          `aws:"return"`
-	UnknownIpPermissions []IpPermission `aws:"unknownIpPermissionSet,item=item"`
+	Return                    *bool                      `aws:"return"`
+	UnknownIpPermissions      []IpPermission             `aws:"unknownIpPermissionSet,item=item"`
+	RevokedSecurityGroupRules []RevokedSecurityGroupRule `aws:"revokedSecurityGroupRuleSet,item=item"`
 }
 
 type RevokeSecurityGroupIngressInput struct {
@@ -2209,8 +2343,23 @@ type RevokeSecurityGroupIngressInput struct {
 }
 
 type RevokeSecurityGroupIngressOutput struct {
-	Return               *bool          `aws:"return"`
-	UnknownIpPermissions []IpPermission `aws:"unknownIpPermissionSet,item=item"`
+	Return                    *bool                      `aws:"return"`
+	UnknownIpPermissions      []IpPermission             `aws:"unknownIpPermissionSet,item=item"`
+	RevokedSecurityGroupRules []RevokedSecurityGroupRule `aws:"revokedSecurityGroupRuleSet,item=item"`
+}
+
+type RevokedSecurityGroupRule struct {
+	SecurityGroupRuleId *string `aws:"securityGroupRuleId"`
+	GroupId             *string `aws:"groupId"`
+	IsEgress            *bool   `aws:"isEgress"`
+	IpProtocol          *string `aws:"ipProtocol"`
+	FromPort            *int32  `aws:"fromPort"`
+	ToPort              *int32  `aws:"toPort"`
+	CidrIpv4            *string `aws:"cidrIpv4"`
+	CidrIpv6            *string `aws:"cidrIpv6"`
+	PrefixListId        *string `aws:"prefixListId"`
+	ReferencedGroupId   *string `aws:"referencedGroupId"`
+	Description         *string `aws:"description"`
 }
 
 type Route struct {
@@ -2321,22 +2470,45 @@ type SecurityGroup struct {
 	IpPermissionsEgress []IpPermission `aws:"ipPermissionsEgress,item=item"`
 	Tags                []Tag          `aws:"tagSet,item=item"`
 	VpcId               *string        `aws:"vpcId"`
+	SecurityGroupArn    *string        `aws:"securityGroupArn"`
 }
 
 type SecurityGroupRule struct {
-	SecurityGroupRuleId *string                  `aws:"securityGroupRuleId"`
-	GroupId             *string                  `aws:"groupId"`
-	GroupOwnerId        *string                  `aws:"groupOwnerId"`
-	IsEgress            *bool                    `aws:"isEgress"`
-	IpProtocol          *string                  `aws:"ipProtocol"`
-	FromPort            *int32                   `aws:"fromPort"`
-	ToPort              *int32                   `aws:"toPort"`
-	CidrIpv4            *string                  `aws:"cidrIpv4"`
-	CidrIpv6            *string                  `aws:"cidrIpv6"`
-	PrefixListId        *string                  `aws:"prefixListId"`
-	ReferencedGroupInfo *ReferencedSecurityGroup `aws:"referencedGroupInfo"`
-	Description         *string                  `aws:"description"`
-	Tags                []Tag                    `aws:"tagSet,item=item"`
+	SecurityGroupRuleId  *string                  `aws:"securityGroupRuleId"`
+	GroupId              *string                  `aws:"groupId"`
+	GroupOwnerId         *string                  `aws:"groupOwnerId"`
+	IsEgress             *bool                    `aws:"isEgress"`
+	IpProtocol           *string                  `aws:"ipProtocol"`
+	FromPort             *int32                   `aws:"fromPort"`
+	ToPort               *int32                   `aws:"toPort"`
+	CidrIpv4             *string                  `aws:"cidrIpv4"`
+	CidrIpv6             *string                  `aws:"cidrIpv6"`
+	PrefixListId         *string                  `aws:"prefixListId"`
+	ReferencedGroupInfo  *ReferencedSecurityGroup `aws:"referencedGroupInfo"`
+	Description          *string                  `aws:"description"`
+	Tags                 []Tag                    `aws:"tagSet,item=item"`
+	SecurityGroupRuleArn *string                  `aws:"securityGroupRuleArn"`
+}
+
+type SecurityGroupRuleDescription struct {
+	SecurityGroupRuleId *string
+	Description         *string
+}
+
+type SecurityGroupRuleRequest struct {
+	IpProtocol        *string
+	FromPort          *int32
+	ToPort            *int32
+	CidrIpv4          *string
+	CidrIpv6          *string
+	PrefixListId      *string
+	ReferencedGroupId *string
+	Description       *string
+}
+
+type SecurityGroupRuleUpdate struct {
+	SecurityGroupRuleId *string `aws:",req"`
+	SecurityGroupRule   *SecurityGroupRuleRequest
 }
 
 type SpotMarketOptions struct {
@@ -2442,6 +2614,30 @@ type TotalLocalStorageGB struct {
 type TotalLocalStorageGBRequest struct {
 	Min *float64
 	Max *float64
+}
+
+type UpdateSecurityGroupRuleDescriptionsEgressInput struct {
+	DryRun                        *bool
+	GroupId                       *string
+	GroupName                     *string
+	IpPermissions                 []IpPermission                 `aws:",item=item"`
+	SecurityGroupRuleDescriptions []SecurityGroupRuleDescription `aws:"SecurityGroupRuleDescription,item=item"`
+}
+
+type UpdateSecurityGroupRuleDescriptionsEgressOutput struct {
+	Return *bool `aws:"return"`
+}
+
+type UpdateSecurityGroupRuleDescriptionsIngressInput struct {
+	DryRun                        *bool
+	GroupId                       *string
+	GroupName                     *string
+	IpPermissions                 []IpPermission                 `aws:",item=item"`
+	SecurityGroupRuleDescriptions []SecurityGroupRuleDescription `aws:"SecurityGroupRuleDescription,item=item"`
+}
+
+type UpdateSecurityGroupRuleDescriptionsIngressOutput struct {
+	Return *bool `aws:"return"`
 }
 
 type UserIdGroupPair struct {

@@ -26,6 +26,7 @@ type Handler interface {
 	ListImages(ctx context.Context, in *ListImagesInput) (*ListImagesOutput, error)
 	ListTagsForResource(ctx context.Context, in *ListTagsForResourceInput) (*ListTagsForResourceOutput, error)
 	PutImage(ctx context.Context, in *PutImageInput) (*PutImageOutput, error)
+	PutImageScanningConfiguration(ctx context.Context, in *PutImageScanningConfigurationInput) (*PutImageScanningConfigurationOutput, error)
 	PutImageTagMutability(ctx context.Context, in *PutImageTagMutabilityInput) (*PutImageTagMutabilityOutput, error)
 	PutLifecyclePolicy(ctx context.Context, in *PutLifecyclePolicyInput) (*PutLifecyclePolicyOutput, error)
 	SetRepositoryPolicy(ctx context.Context, in *SetRepositoryPolicyInput) (*SetRepositoryPolicyOutput, error)
@@ -63,6 +64,7 @@ var Service = &api.Service{
 		api.Bind(api.Operation{Name: "ListImages", Errors: "ServerException InvalidParameterException RepositoryNotFoundException"}, Handler.ListImages),
 		api.Bind(api.Operation{Name: "ListTagsForResource", Errors: "InvalidParameterException RepositoryNotFoundException ServerException"}, Handler.ListTagsForResource),
 		api.Bind(api.Operation{Name: "PutImage", Errors: "ServerException InvalidParameterException RepositoryNotFoundException ImageAlreadyExistsException LayersNotFoundException ReferencedImagesNotFoundException LimitExceededException ImageTagAlreadyExistsException ImageDigestDoesNotMatchException KmsException"}, Handler.PutImage),
+		api.Bind(api.Operation{Name: "PutImageScanningConfiguration", Errors: "ServerException InvalidParameterException RepositoryNotFoundException ValidationException"}, Handler.PutImageScanningConfiguration),
 		api.Bind(api.Operation{Name: "PutImageTagMutability", Errors: "ServerException InvalidParameterException RepositoryNotFoundException"}, Handler.PutImageTagMutability),
 		api.Bind(api.Operation{Name: "PutLifecyclePolicy", Errors: "ServerException InvalidParameterException RepositoryNotFoundException ValidationException"}, Handler.PutLifecyclePolicy),
 		api.Bind(api.Operation{Name: "SetRepositoryPolicy", Errors: "ServerException InvalidParameterException RepositoryNotFoundException"}, Handler.SetRepositoryPolicy),
@@ -88,7 +90,6 @@ DescribeRepositoryCreationTemplates
 GetLifecyclePolicyPreview
 GetRegistryPolicy
 GetRegistryScanningConfiguration
-PutImageScanningConfiguration
 PutRegistryPolicy
 PutRegistryScanningConfiguration
 PutReplicationConfiguration

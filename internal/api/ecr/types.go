@@ -301,6 +301,18 @@ type PutImageOutput struct {
 	Image *Image `aws:"image"`
 }
 
+type PutImageScanningConfigurationInput struct {
+	RegistryId                 *string                     `aws:"registryId"`
+	RepositoryName             *string                     `aws:"repositoryName,req"`
+	ImageScanningConfiguration *ImageScanningConfiguration `aws:"imageScanningConfiguration,req"`
+}
+
+type PutImageScanningConfigurationOutput struct {
+	RegistryId                 *string                     `aws:"registryId"`
+	RepositoryName             *string                     `aws:"repositoryName"`
+	ImageScanningConfiguration *ImageScanningConfiguration `aws:"imageScanningConfiguration"`
+}
+
 type PutImageTagMutabilityInput struct {
 	RegistryId         *string            `aws:"registryId"`
 	RepositoryName     *string            `aws:"repositoryName,req"`

@@ -144,6 +144,8 @@ type Cluster struct {
 	OutpostConfig           *OutpostConfigResponse           `aws:"outpostConfig"`
 	AccessConfig            *AccessConfigResponse            `aws:"accessConfig"`
 	UpgradePolicy           *UpgradePolicyResponse           `aws:"upgradePolicy"`
+	ZonalShiftConfig        *ZonalShiftConfigResponse        `aws:"zonalShiftConfig"`
+	DeletionProtection      *bool                            `aws:"deletionProtection"`
 }
 
 type ClusterHealth struct {
@@ -227,6 +229,8 @@ type CreateClusterInput struct {
 	AccessConfig               *CreateAccessConfigRequest      `aws:"accessConfig"`
 	BootstrapSelfManagedAddons *bool                           `aws:"bootstrapSelfManagedAddons"`
 	UpgradePolicy              *UpgradePolicyRequest           `aws:"upgradePolicy"`
+	ZonalShiftConfig           *ZonalShiftConfigRequest        `aws:"zonalShiftConfig"`
+	DeletionProtection         *bool                           `aws:"deletionProtection"`
 }
 
 type CreateClusterOutput struct {
@@ -721,6 +725,8 @@ type UpdateClusterConfigInput struct {
 	ClientRequestToken *string                    `aws:"clientRequestToken,token"`
 	AccessConfig       *UpdateAccessConfigRequest `aws:"accessConfig"`
 	UpgradePolicy      *UpgradePolicyRequest      `aws:"upgradePolicy"`
+	ZonalShiftConfig   *ZonalShiftConfigRequest   `aws:"zonalShiftConfig"`
+	DeletionProtection *bool                      `aws:"deletionProtection"`
 }
 
 type UpdateClusterConfigOutput struct {
@@ -804,4 +810,12 @@ type VpcConfigResponse struct {
 	EndpointPublicAccess   *bool    `aws:"endpointPublicAccess"`
 	EndpointPrivateAccess  *bool    `aws:"endpointPrivateAccess"`
 	PublicAccessCidrs      []string `aws:"publicAccessCidrs"`
+}
+
+type ZonalShiftConfigRequest struct {
+	Enabled *bool `aws:"enabled"`
+}
+
+type ZonalShiftConfigResponse struct {
+	Enabled *bool `aws:"enabled"`
 }

@@ -8,6 +8,7 @@ import "github.com/tarn-eks/tarn/internal/api"
 
 // Handler has the listed operations of IAM.
 type Handler interface {
+	AddClientIDToOpenIDConnectProvider(ctx context.Context, in *AddClientIDToOpenIDConnectProviderInput) (*AddClientIDToOpenIDConnectProviderOutput, error)
 	AddRoleToInstanceProfile(ctx context.Context, in *AddRoleToInstanceProfileInput) (*AddRoleToInstanceProfileOutput, error)
 	AddUserToGroup(ctx context.Context, in *AddUserToGroupInput) (*AddUserToGroupOutput, error)
 	AttachGroupPolicy(ctx context.Context, in *AttachGroupPolicyInput) (*AttachGroupPolicyOutput, error)
@@ -32,14 +33,19 @@ type Handler interface {
 	DeletePolicy(ctx context.Context, in *DeletePolicyInput) (*DeletePolicyOutput, error)
 	DeletePolicyVersion(ctx context.Context, in *DeletePolicyVersionInput) (*DeletePolicyVersionOutput, error)
 	DeleteRole(ctx context.Context, in *DeleteRoleInput) (*DeleteRoleOutput, error)
+	DeleteRolePermissionsBoundary(ctx context.Context, in *DeleteRolePermissionsBoundaryInput) (*DeleteRolePermissionsBoundaryOutput, error)
 	DeleteRolePolicy(ctx context.Context, in *DeleteRolePolicyInput) (*DeleteRolePolicyOutput, error)
 	DeleteUser(ctx context.Context, in *DeleteUserInput) (*DeleteUserOutput, error)
+	DeleteUserPermissionsBoundary(ctx context.Context, in *DeleteUserPermissionsBoundaryInput) (*DeleteUserPermissionsBoundaryOutput, error)
 	DeleteUserPolicy(ctx context.Context, in *DeleteUserPolicyInput) (*DeleteUserPolicyOutput, error)
 	DetachGroupPolicy(ctx context.Context, in *DetachGroupPolicyInput) (*DetachGroupPolicyOutput, error)
 	DetachRolePolicy(ctx context.Context, in *DetachRolePolicyInput) (*DetachRolePolicyOutput, error)
 	DetachUserPolicy(ctx context.Context, in *DetachUserPolicyInput) (*DetachUserPolicyOutput, error)
 	GetAccessKeyLastUsed(ctx context.Context, in *GetAccessKeyLastUsedInput) (*GetAccessKeyLastUsedOutput, error)
+	GetAccountAuthorizationDetails(ctx context.Context, in *GetAccountAuthorizationDetailsInput) (*GetAccountAuthorizationDetailsOutput, error)
 	GetAccountSummary(ctx context.Context, in *GetAccountSummaryInput) (*GetAccountSummaryOutput, error)
+	GetContextKeysForCustomPolicy(ctx context.Context, in *GetContextKeysForCustomPolicyInput) (*GetContextKeysForCustomPolicyOutput, error)
+	GetContextKeysForPrincipalPolicy(ctx context.Context, in *GetContextKeysForPrincipalPolicyInput) (*GetContextKeysForPrincipalPolicyOutput, error)
 	GetGroup(ctx context.Context, in *GetGroupInput) (*GetGroupOutput, error)
 	GetGroupPolicy(ctx context.Context, in *GetGroupPolicyInput) (*GetGroupPolicyOutput, error)
 	GetInstanceProfile(ctx context.Context, in *GetInstanceProfileInput) (*GetInstanceProfileOutput, error)
@@ -74,8 +80,11 @@ type Handler interface {
 	ListUserTags(ctx context.Context, in *ListUserTagsInput) (*ListUserTagsOutput, error)
 	ListUsers(ctx context.Context, in *ListUsersInput) (*ListUsersOutput, error)
 	PutGroupPolicy(ctx context.Context, in *PutGroupPolicyInput) (*PutGroupPolicyOutput, error)
+	PutRolePermissionsBoundary(ctx context.Context, in *PutRolePermissionsBoundaryInput) (*PutRolePermissionsBoundaryOutput, error)
 	PutRolePolicy(ctx context.Context, in *PutRolePolicyInput) (*PutRolePolicyOutput, error)
+	PutUserPermissionsBoundary(ctx context.Context, in *PutUserPermissionsBoundaryInput) (*PutUserPermissionsBoundaryOutput, error)
 	PutUserPolicy(ctx context.Context, in *PutUserPolicyInput) (*PutUserPolicyOutput, error)
+	RemoveClientIDFromOpenIDConnectProvider(ctx context.Context, in *RemoveClientIDFromOpenIDConnectProviderInput) (*RemoveClientIDFromOpenIDConnectProviderOutput, error)
 	RemoveRoleFromInstanceProfile(ctx context.Context, in *RemoveRoleFromInstanceProfileInput) (*RemoveRoleFromInstanceProfileOutput, error)
 	RemoveUserFromGroup(ctx context.Context, in *RemoveUserFromGroupInput) (*RemoveUserFromGroupOutput, error)
 	SetDefaultPolicyVersion(ctx context.Context, in *SetDefaultPolicyVersionInput) (*SetDefaultPolicyVersionOutput, error)
@@ -94,6 +103,7 @@ type Handler interface {
 	UpdateAccessKey(ctx context.Context, in *UpdateAccessKeyInput) (*UpdateAccessKeyOutput, error)
 	UpdateAssumeRolePolicy(ctx context.Context, in *UpdateAssumeRolePolicyInput) (*UpdateAssumeRolePolicyOutput, error)
 	UpdateGroup(ctx context.Context, in *UpdateGroupInput) (*UpdateGroupOutput, error)
+	UpdateOpenIDConnectProviderThumbprint(ctx context.Context, in *UpdateOpenIDConnectProviderThumbprintInput) (*UpdateOpenIDConnectProviderThumbprintOutput, error)
 	UpdateRole(ctx context.Context, in *UpdateRoleInput) (*UpdateRoleOutput, error)
 	UpdateRoleDescription(ctx context.Context, in *UpdateRoleDescriptionInput) (*UpdateRoleDescriptionOutput, error)
 	UpdateUser(ctx context.Context, in *UpdateUserInput) (*UpdateUserOutput, error)
@@ -109,6 +119,7 @@ var Service = &api.Service{
 	Protocols:   []api.Protocol{api.AWSQuery},
 	Errors:      errorTypes,
 	Operations: []api.Operation{
+		api.Bind(api.Operation{Name: "AddClientIDToOpenIDConnectProvider", NoOutput: true, Errors: "InvalidInputException NoSuchEntityException LimitExceededException ServiceFailureException"}, Handler.AddClientIDToOpenIDConnectProvider),
 		api.Bind(api.Operation{Name: "AddRoleToInstanceProfile", NoOutput: true, Errors: "NoSuchEntityException EntityAlreadyExistsException LimitExceededException UnmodifiableEntityException ServiceFailureException"}, Handler.AddRoleToInstanceProfile),
 		api.Bind(api.Operation{Name: "AddUserToGroup", NoOutput: true, Errors: "NoSuchEntityException LimitExceededException ServiceFailureException"}, Handler.AddUserToGroup),
 		api.Bind(api.Operation{Name: "AttachGroupPolicy", NoOutput: true, Errors: "NoSuchEntityException LimitExceededException InvalidInputException PolicyNotAttachableException ServiceFailureException"}, Handler.AttachGroupPolicy),
@@ -133,14 +144,19 @@ var Service = &api.Service{
 		api.Bind(api.Operation{Name: "DeletePolicy", NoOutput: true, Errors: "NoSuchEntityException LimitExceededException InvalidInputException DeleteConflictException ServiceFailureException"}, Handler.DeletePolicy),
 		api.Bind(api.Operation{Name: "DeletePolicyVersion", NoOutput: true, Errors: "NoSuchEntityException LimitExceededException InvalidInputException DeleteConflictException ServiceFailureException"}, Handler.DeletePolicyVersion),
 		api.Bind(api.Operation{Name: "DeleteRole", NoOutput: true, Errors: "NoSuchEntityException DeleteConflictException LimitExceededException UnmodifiableEntityException ConcurrentModificationException ServiceFailureException"}, Handler.DeleteRole),
+		api.Bind(api.Operation{Name: "DeleteRolePermissionsBoundary", NoOutput: true, Errors: "NoSuchEntityException UnmodifiableEntityException ServiceFailureException"}, Handler.DeleteRolePermissionsBoundary),
 		api.Bind(api.Operation{Name: "DeleteRolePolicy", NoOutput: true, Errors: "NoSuchEntityException LimitExceededException UnmodifiableEntityException ServiceFailureException"}, Handler.DeleteRolePolicy),
 		api.Bind(api.Operation{Name: "DeleteUser", NoOutput: true, Errors: "LimitExceededException NoSuchEntityException DeleteConflictException ConcurrentModificationException ServiceFailureException"}, Handler.DeleteUser),
+		api.Bind(api.Operation{Name: "DeleteUserPermissionsBoundary", NoOutput: true, Errors: "NoSuchEntityException ServiceFailureException"}, Handler.DeleteUserPermissionsBoundary),
 		api.Bind(api.Operation{Name: "DeleteUserPolicy", NoOutput: true, Errors: "NoSuchEntityException LimitExceededException ServiceFailureException"}, Handler.DeleteUserPolicy),
 		api.Bind(api.Operation{Name: "DetachGroupPolicy", NoOutput: true, Errors: "NoSuchEntityException LimitExceededException InvalidInputException ServiceFailureException"}, Handler.DetachGroupPolicy),
 		api.Bind(api.Operation{Name: "DetachRolePolicy", NoOutput: true, Errors: "NoSuchEntityException LimitExceededException InvalidInputException UnmodifiableEntityException ServiceFailureException"}, Handler.DetachRolePolicy),
 		api.Bind(api.Operation{Name: "DetachUserPolicy", NoOutput: true, Errors: "NoSuchEntityException LimitExceededException InvalidInputException ServiceFailureException"}, Handler.DetachUserPolicy),
 		api.Bind(api.Operation{Name: "GetAccessKeyLastUsed", Reply: "GetAccessKeyLastUsedResult"}, Handler.GetAccessKeyLastUsed),
+		api.Bind(api.Operation{Name: "GetAccountAuthorizationDetails", Reply: "GetAccountAuthorizationDetailsResult", Errors: "ServiceFailureException"}, Handler.GetAccountAuthorizationDetails),
 		api.Bind(api.Operation{Name: "GetAccountSummary", Reply: "GetAccountSummaryResult", Errors: "ServiceFailureException"}, Handler.GetAccountSummary),
+		api.Bind(api.Operation{Name: "GetContextKeysForCustomPolicy", Reply: "GetContextKeysForCustomPolicyResult", Errors: "InvalidInputException"}, Handler.GetContextKeysForCustomPolicy),
+		api.Bind(api.Operation{Name: "GetContextKeysForPrincipalPolicy", Reply: "GetContextKeysForPrincipalPolicyResult", Errors: "NoSuchEntityException InvalidInputException"}, Handler.GetContextKeysForPrincipalPolicy),
 		api.Bind(api.Operation{Name: "GetGroup", Reply: "GetGroupResult", Errors: "NoSuchEntityException ServiceFailureException"}, Handler.GetGroup),
 		api.Bind(api.Operation{Name: "GetGroupPolicy", Reply: "GetGroupPolicyResult", Errors: "NoSuchEntityException ServiceFailureException"}, Handler.GetGroupPolicy),
 		api.Bind(api.Operation{Name: "GetInstanceProfile", Reply: "GetInstanceProfileResult", Errors: "NoSuchEntityException ServiceFailureException"}, Handler.GetInstanceProfile),
@@ -175,8 +191,11 @@ var Service = &api.Service{
 		api.Bind(api.Operation{Name: "ListUserTags", Reply: "ListUserTagsResult", Errors: "NoSuchEntityException ServiceFailureException"}, Handler.ListUserTags),
 		api.Bind(api.Operation{Name: "ListUsers", Reply: "ListUsersResult", Errors: "ServiceFailureException"}, Handler.ListUsers),
 		api.Bind(api.Operation{Name: "PutGroupPolicy", NoOutput: true, Errors: "LimitExceededException MalformedPolicyDocumentException NoSuchEntityException ServiceFailureException"}, Handler.PutGroupPolicy),
+		api.Bind(api.Operation{Name: "PutRolePermissionsBoundary", NoOutput: true, Errors: "NoSuchEntityException InvalidInputException UnmodifiableEntityException PolicyNotAttachableException ServiceFailureException"}, Handler.PutRolePermissionsBoundary),
 		api.Bind(api.Operation{Name: "PutRolePolicy", NoOutput: true, Errors: "LimitExceededException MalformedPolicyDocumentException NoSuchEntityException UnmodifiableEntityException ServiceFailureException"}, Handler.PutRolePolicy),
+		api.Bind(api.Operation{Name: "PutUserPermissionsBoundary", NoOutput: true, Errors: "NoSuchEntityException InvalidInputException PolicyNotAttachableException ServiceFailureException"}, Handler.PutUserPermissionsBoundary),
 		api.Bind(api.Operation{Name: "PutUserPolicy", NoOutput: true, Errors: "LimitExceededException MalformedPolicyDocumentException NoSuchEntityException ServiceFailureException"}, Handler.PutUserPolicy),
+		api.Bind(api.Operation{Name: "RemoveClientIDFromOpenIDConnectProvider", NoOutput: true, Errors: "InvalidInputException NoSuchEntityException ServiceFailureException"}, Handler.RemoveClientIDFromOpenIDConnectProvider),
 		api.Bind(api.Operation{Name: "RemoveRoleFromInstanceProfile", NoOutput: true, Errors: "NoSuchEntityException LimitExceededException UnmodifiableEntityException ServiceFailureException"}, Handler.RemoveRoleFromInstanceProfile),
 		api.Bind(api.Operation{Name: "RemoveUserFromGroup", NoOutput: true, Errors: "NoSuchEntityException LimitExceededException ServiceFailureException"}, Handler.RemoveUserFromGroup),
 		api.Bind(api.Operation{Name: "SetDefaultPolicyVersion", NoOutput: true, Errors: "NoSuchEntityException InvalidInputException LimitExceededException ServiceFailureException"}, Handler.SetDefaultPolicyVersion),
@@ -195,6 +214,7 @@ var Service = &api.Service{
 		api.Bind(api.Operation{Name: "UpdateAccessKey", NoOutput: true, Errors: "NoSuchEntityException LimitExceededException ServiceFailureException"}, Handler.UpdateAccessKey),
 		api.Bind(api.Operation{Name: "UpdateAssumeRolePolicy", NoOutput: true, Errors: "NoSuchEntityException MalformedPolicyDocumentException LimitExceededException UnmodifiableEntityException ServiceFailureException"}, Handler.UpdateAssumeRolePolicy),
 		api.Bind(api.Operation{Name: "UpdateGroup", NoOutput: true, Errors: "NoSuchEntityException EntityAlreadyExistsException LimitExceededException ServiceFailureException"}, Handler.UpdateGroup),
+		api.Bind(api.Operation{Name: "UpdateOpenIDConnectProviderThumbprint", NoOutput: true, Errors: "InvalidInputException NoSuchEntityException ServiceFailureException"}, Handler.UpdateOpenIDConnectProviderThumbprint),
 		api.Bind(api.Operation{Name: "UpdateRole", Reply: "UpdateRoleResult", Errors: "UnmodifiableEntityException NoSuchEntityException ServiceFailureException"}, Handler.UpdateRole),
 		api.Bind(api.Operation{Name: "UpdateRoleDescription", Reply: "UpdateRoleDescriptionResult", Errors: "NoSuchEntityException UnmodifiableEntityException ServiceFailureException"}, Handler.UpdateRoleDescription),
 		api.Bind(api.Operation{Name: "UpdateUser", NoOutput: true, Errors: "NoSuchEntityException LimitExceededException EntityAlreadyExistsException EntityTemporarilyUnmodifiableException ConcurrentModificationException ServiceFailureException"}, Handler.UpdateUser),
@@ -203,7 +223,6 @@ var Service = &api.Service{
 }
 
 const others = `
-AddClientIDToOpenIDConnectProvider
 ChangePassword
 CreateLoginProfile
 CreateSAMLProvider
@@ -212,23 +231,18 @@ CreateVirtualMFADevice
 DeactivateMFADevice
 DeleteAccountPasswordPolicy
 DeleteLoginProfile
-DeleteRolePermissionsBoundary
 DeleteSAMLProvider
 DeleteSSHPublicKey
 DeleteServerCertificate
 DeleteServiceLinkedRole
 DeleteServiceSpecificCredential
 DeleteSigningCertificate
-DeleteUserPermissionsBoundary
 DeleteVirtualMFADevice
 EnableMFADevice
 GenerateCredentialReport
 GenerateOrganizationsAccessReport
 GenerateServiceLastAccessedDetails
-GetAccountAuthorizationDetails
 GetAccountPasswordPolicy
-GetContextKeysForCustomPolicy
-GetContextKeysForPrincipalPolicy
 GetCredentialReport
 GetLoginProfile
 GetMFADevice
@@ -250,9 +264,6 @@ ListServerCertificates
 ListServiceSpecificCredentials
 ListSigningCertificates
 ListVirtualMFADevices
-PutRolePermissionsBoundary
-PutUserPermissionsBoundary
-RemoveClientIDFromOpenIDConnectProvider
 ResetServiceSpecificCredential
 ResyncMFADevice
 SetSecurityTokenServicePreferences
@@ -264,7 +275,6 @@ UntagSAMLProvider
 UntagServerCertificate
 UpdateAccountPasswordPolicy
 UpdateLoginProfile
-UpdateOpenIDConnectProviderThumbprint
 UpdateSAMLProvider
 UpdateSSHPublicKey
 UpdateServerCertificate

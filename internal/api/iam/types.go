@@ -25,6 +25,14 @@ type AccessKeyMetadata struct {
 	CreateDate  *time.Time
 }
 
+type AddClientIDToOpenIDConnectProviderInput struct {
+	OpenIDConnectProviderArn *string `aws:",req"`
+	ClientID                 *string `aws:",req"`
+}
+
+type AddClientIDToOpenIDConnectProviderOutput struct {
+}
+
 type AddRoleToInstanceProfileInput struct {
 	InstanceProfileName *string `aws:",req"`
 	RoleName            *string `aws:",req"`
@@ -250,6 +258,13 @@ type DeleteRoleInput struct {
 type DeleteRoleOutput struct {
 }
 
+type DeleteRolePermissionsBoundaryInput struct {
+	RoleName *string `aws:",req"`
+}
+
+type DeleteRolePermissionsBoundaryOutput struct {
+}
+
 type DeleteRolePolicyInput struct {
 	RoleName   *string `aws:",req"`
 	PolicyName *string `aws:",req"`
@@ -263,6 +278,13 @@ type DeleteUserInput struct {
 }
 
 type DeleteUserOutput struct {
+}
+
+type DeleteUserPermissionsBoundaryInput struct {
+	UserName *string `aws:",req"`
+}
+
+type DeleteUserPermissionsBoundaryOutput struct {
 }
 
 type DeleteUserPolicyInput struct {
@@ -318,11 +340,43 @@ type GetAccessKeyLastUsedOutput struct {
 	AccessKeyLastUsed *AccessKeyLastUsed
 }
 
+type GetAccountAuthorizationDetailsInput struct {
+	Filter   []EntityType
+	MaxItems *int32
+	Marker   *string
+}
+
+type GetAccountAuthorizationDetailsOutput struct {
+	UserDetailList  []UserDetail
+	GroupDetailList []GroupDetail
+	RoleDetailList  []RoleDetail
+	Policies        []ManagedPolicyDetail
+	IsTruncated     *bool
+	Marker          *string
+}
+
 type GetAccountSummaryInput struct {
 }
 
 type GetAccountSummaryOutput struct {
 	SummaryMap map[string]int32
+}
+
+type GetContextKeysForCustomPolicyInput struct {
+	PolicyInputList []string `aws:",req"`
+}
+
+type GetContextKeysForCustomPolicyOutput struct {
+	ContextKeyNames []string
+}
+
+type GetContextKeysForPrincipalPolicyInput struct {
+	PolicySourceArn *string `aws:",req"`
+	PolicyInputList []string
+}
+
+type GetContextKeysForPrincipalPolicyOutput struct {
+	ContextKeyNames []string
 }
 
 type GetGroupInput struct {
@@ -430,6 +484,16 @@ type Group struct {
 	GroupId    *string    `aws:",req"`
 	Arn        *string    `aws:",req"`
 	CreateDate *time.Time `aws:",req"`
+}
+
+type GroupDetail struct {
+	Path                    *string
+	GroupName               *string
+	GroupId                 *string
+	Arn                     *string
+	CreateDate              *time.Time
+	GroupPolicyList         []PolicyDetail
+	AttachedManagedPolicies []AttachedPolicy
 }
 
 type InstanceProfile struct {
@@ -723,6 +787,21 @@ type ListUsersOutput struct {
 	Marker      *string
 }
 
+type ManagedPolicyDetail struct {
+	PolicyName                    *string
+	PolicyId                      *string
+	Arn                           *string
+	Path                          *string
+	DefaultVersionId              *string
+	AttachmentCount               *int32
+	PermissionsBoundaryUsageCount *int32
+	IsAttachable                  *bool
+	Description                   *string
+	CreateDate                    *time.Time
+	UpdateDate                    *time.Time
+	PolicyVersionList             []PolicyVersion
+}
+
 type OpenIDConnectProviderListEntry struct {
 	Arn *string
 }
@@ -748,6 +827,11 @@ type Policy struct {
 	CreateDate                    *time.Time
 	UpdateDate                    *time.Time
 	Tags                          []Tag
+}
+
+type PolicyDetail struct {
+	PolicyName     *string
+	PolicyDocument *string
 }
 
 type PolicyGroup struct {
@@ -786,6 +870,14 @@ type PutGroupPolicyInput struct {
 type PutGroupPolicyOutput struct {
 }
 
+type PutRolePermissionsBoundaryInput struct {
+	RoleName            *string `aws:",req"`
+	PermissionsBoundary *string `aws:",req"`
+}
+
+type PutRolePermissionsBoundaryOutput struct {
+}
+
 type PutRolePolicyInput struct {
 	RoleName       *string `aws:",req"`
 	PolicyName     *string `aws:",req"`
@@ -795,6 +887,14 @@ type PutRolePolicyInput struct {
 type PutRolePolicyOutput struct {
 }
 
+type PutUserPermissionsBoundaryInput struct {
+	UserName            *string `aws:",req"`
+	PermissionsBoundary *string `aws:",req"`
+}
+
+type PutUserPermissionsBoundaryOutput struct {
+}
+
 type PutUserPolicyInput struct {
 	UserName       *string `aws:",req"`
 	PolicyName     *string `aws:",req"`
@@ -802,6 +902,14 @@ type PutUserPolicyInput struct {
 }
 
 type PutUserPolicyOutput struct {
+}
+
+type RemoveClientIDFromOpenIDConnectProviderInput struct {
+	OpenIDConnectProviderArn *string `aws:",req"`
+	ClientID                 *string `aws:",req"`
+}
+
+type RemoveClientIDFromOpenIDConnectProviderOutput struct {
 }
 
 type RemoveRoleFromInstanceProfileInput struct {
@@ -838,6 +946,21 @@ type Role struct {
 	AssumeRolePolicyDocument *string
 	Description              *string
 	MaxSessionDuration       *int32
+	PermissionsBoundary      *AttachedPermissionsBoundary
+	Tags                     []Tag
+	RoleLastUsed             *RoleLastUsed
+}
+
+type RoleDetail struct {
+	Path                     *string
+	RoleName                 *string
+	RoleId                   *string
+	Arn                      *string
+	CreateDate               *time.Time
+	AssumeRolePolicyDocument *string
+	InstanceProfileList      []InstanceProfile
+	RolePolicyList           []PolicyDetail
+	AttachedManagedPolicies  []AttachedPolicy
 	PermissionsBoundary      *AttachedPermissionsBoundary
 	Tags                     []Tag
 	RoleLastUsed             *RoleLastUsed
@@ -1015,6 +1138,14 @@ type UpdateGroupInput struct {
 type UpdateGroupOutput struct {
 }
 
+type UpdateOpenIDConnectProviderThumbprintInput struct {
+	OpenIDConnectProviderArn *string  `aws:",req"`
+	ThumbprintList           []string `aws:",req"`
+}
+
+type UpdateOpenIDConnectProviderThumbprintOutput struct {
+}
+
 type UpdateRoleDescriptionInput struct {
 	RoleName    *string `aws:",req"`
 	Description *string `aws:",req"`
@@ -1051,4 +1182,17 @@ type User struct {
 	PasswordLastUsed    *time.Time
 	PermissionsBoundary *AttachedPermissionsBoundary
 	Tags                []Tag
+}
+
+type UserDetail struct {
+	Path                    *string
+	UserName                *string
+	UserId                  *string
+	Arn                     *string
+	CreateDate              *time.Time
+	UserPolicyList          []PolicyDetail
+	GroupList               []string
+	AttachedManagedPolicies []AttachedPolicy
+	PermissionsBoundary     *AttachedPermissionsBoundary
+	Tags                    []Tag
 }

@@ -6,19 +6,21 @@ import "github.com/tarn-eks/tarn/internal/api"
 
 // The errors that the operations declare.
 var (
-	ExpiredTokenException            = api.ErrorType{Shape: "ExpiredTokenException", Code: "ExpiredTokenException", Status: 400, Fault: api.Sender}
-	IDPCommunicationErrorException   = api.ErrorType{Shape: "IDPCommunicationErrorException", Code: "IDPCommunicationError", Status: 400, Fault: api.Sender}
-	IDPRejectedClaimException        = api.ErrorType{Shape: "IDPRejectedClaimException", Code: "IDPRejectedClaim", Status: 403, Fault: api.Sender}
-	InvalidIdentityTokenException    = api.ErrorType{Shape: "InvalidIdentityTokenException", Code: "InvalidIdentityToken", Status: 400, Fault: api.Sender}
-	MalformedPolicyDocumentException = api.ErrorType{Shape: "MalformedPolicyDocumentException", Code: "MalformedPolicyDocument", Status: 400, Fault: api.Sender}
-	PackedPolicyTooLargeException    = api.ErrorType{Shape: "PackedPolicyTooLargeException", Code: "PackedPolicyTooLarge", Status: 400, Fault: api.Sender}
-	RegionDisabledException          = api.ErrorType{Shape: "RegionDisabledException", Code: "RegionDisabledException", Status: 403, Fault: api.Sender}
+	ExpiredTokenException                = api.ErrorType{Shape: "ExpiredTokenException", Code: "ExpiredTokenException", Status: 400, Fault: api.Sender}
+	IDPCommunicationErrorException       = api.ErrorType{Shape: "IDPCommunicationErrorException", Code: "IDPCommunicationError", Status: 400, Fault: api.Sender}
+	IDPRejectedClaimException            = api.ErrorType{Shape: "IDPRejectedClaimException", Code: "IDPRejectedClaim", Status: 403, Fault: api.Sender}
+	InvalidAuthorizationMessageException = api.ErrorType{Shape: "InvalidAuthorizationMessageException", Code: "InvalidAuthorizationMessageException", Status: 400, Fault: api.Sender}
+	InvalidIdentityTokenException        = api.ErrorType{Shape: "InvalidIdentityTokenException", Code: "InvalidIdentityToken", Status: 400, Fault: api.Sender}
+	MalformedPolicyDocumentException     = api.ErrorType{Shape: "MalformedPolicyDocumentException", Code: "MalformedPolicyDocument", Status: 400, Fault: api.Sender}
+	PackedPolicyTooLargeException        = api.ErrorType{Shape: "PackedPolicyTooLargeException", Code: "PackedPolicyTooLarge", Status: 400, Fault: api.Sender}
+	RegionDisabledException              = api.ErrorType{Shape: "RegionDisabledException", Code: "RegionDisabledException", Status: 403, Fault: api.Sender}
 )
 
 var errorTypes = []api.ErrorType{
 	ExpiredTokenException,
 	IDPCommunicationErrorException,
 	IDPRejectedClaimException,
+	InvalidAuthorizationMessageException,
 	InvalidIdentityTokenException,
 	MalformedPolicyDocumentException,
 	PackedPolicyTooLargeException,

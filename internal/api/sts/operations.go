@@ -10,6 +10,8 @@ import "github.com/tarn-eks/tarn/internal/api"
 type Handler interface {
 	AssumeRole(ctx context.Context, in *AssumeRoleInput) (*AssumeRoleOutput, error)
 	AssumeRoleWithWebIdentity(ctx context.Context, in *AssumeRoleWithWebIdentityInput) (*AssumeRoleWithWebIdentityOutput, error)
+	DecodeAuthorizationMessage(ctx context.Context, in *DecodeAuthorizationMessageInput) (*DecodeAuthorizationMessageOutput, error)
+	GetAccessKeyInfo(ctx context.Context, in *GetAccessKeyInfoInput) (*GetAccessKeyInfoOutput, error)
 	GetCallerIdentity(ctx context.Context, in *GetCallerIdentityInput) (*GetCallerIdentityOutput, error)
 	GetSessionToken(ctx context.Context, in *GetSessionTokenInput) (*GetSessionTokenOutput, error)
 }
@@ -26,6 +28,8 @@ var Service = &api.Service{
 	Operations: []api.Operation{
 		api.Bind(api.Operation{Name: "AssumeRole", Reply: "AssumeRoleResult", Errors: "MalformedPolicyDocumentException PackedPolicyTooLargeException RegionDisabledException ExpiredTokenException"}, Handler.AssumeRole),
 		api.Bind(api.Operation{Name: "AssumeRoleWithWebIdentity", Reply: "AssumeRoleWithWebIdentityResult", Errors: "MalformedPolicyDocumentException PackedPolicyTooLargeException IDPRejectedClaimException IDPCommunicationErrorException InvalidIdentityTokenException ExpiredTokenException RegionDisabledException"}, Handler.AssumeRoleWithWebIdentity),
+		api.Bind(api.Operation{Name: "DecodeAuthorizationMessage", Reply: "DecodeAuthorizationMessageResult", Errors: "InvalidAuthorizationMessageException"}, Handler.DecodeAuthorizationMessage),
+		api.Bind(api.Operation{Name: "GetAccessKeyInfo", Reply: "GetAccessKeyInfoResult"}, Handler.GetAccessKeyInfo),
 		api.Bind(api.Operation{Name: "GetCallerIdentity", Reply: "GetCallerIdentityResult"}, Handler.GetCallerIdentity),
 		api.Bind(api.Operation{Name: "GetSessionToken", Reply: "GetSessionTokenResult", Errors: "RegionDisabledException"}, Handler.GetSessionToken),
 	},
@@ -34,7 +38,5 @@ var Service = &api.Service{
 
 const others = `
 AssumeRoleWithSAML
-DecodeAuthorizationMessage
-GetAccessKeyInfo
 GetFederationToken
 `

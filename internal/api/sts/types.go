@@ -58,6 +58,22 @@ type Credentials struct {
 	Expiration      *time.Time `aws:",req"`
 }
 
+type DecodeAuthorizationMessageInput struct {
+	EncodedMessage *string `aws:",req"`
+}
+
+type DecodeAuthorizationMessageOutput struct {
+	DecodedMessage *string
+}
+
+type GetAccessKeyInfoInput struct {
+	AccessKeyId *string `aws:",req"`
+}
+
+type GetAccessKeyInfoOutput struct {
+	Account *string
+}
+
 type GetCallerIdentityInput struct {
 }
 

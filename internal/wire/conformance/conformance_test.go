@@ -21,6 +21,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/eks"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancing"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/resourcegroupstaggingapi"
 	"github.com/aws/aws-sdk-go-v2/service/route53"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
@@ -35,6 +36,7 @@ import (
 	iamapi "github.com/tarn-eks/tarn/internal/api/iam"
 	route53api "github.com/tarn-eks/tarn/internal/api/route53"
 	stsapi "github.com/tarn-eks/tarn/internal/api/sts"
+	taggingapi "github.com/tarn-eks/tarn/internal/api/tagging"
 	"github.com/tarn-eks/tarn/internal/wire"
 )
 
@@ -55,6 +57,7 @@ var subjects = []subject{
 	{api: elbapi.Service, client: func(c aws.Config) any { return elb.NewFromConfig(c) }},
 	{api: route53api.Service, client: func(c aws.Config) any { return route53.NewFromConfig(c) }},
 	{api: acmapi.Service, client: func(c aws.Config) any { return acm.NewFromConfig(c) }},
+	{api: taggingapi.Service, client: func(c aws.Config) any { return resourcegroupstaggingapi.NewFromConfig(c) }},
 	{api: cloudwatchapi.Service, client: func(c aws.Config) any { return cloudwatch.NewFromConfig(c) }},
 }
 
