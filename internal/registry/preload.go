@@ -16,7 +16,8 @@ import (
 // Preload stores an image that comes with Tarn in the region's own registry as
 // name:tag. It does nothing when the image was stored before, even if its tag
 // was moved or deleted since, and leaves a tag alone that a user pushed: only
-// an older image that came with Tarn is replaced.
+// an older image that came with Tarn is replaced. To who keeps the records the
+// image is not there: see Govern.
 func (r *Registry) Preload(ctx context.Context, name, tag string, img v1.Image) error {
 	if err := r.preload(ctx, name, tag, img); err != nil {
 		return fmt.Errorf("storing image %s:%s: %w", name, tag, err)
@@ -25,6 +26,15 @@ func (r *Registry) Preload(ctx context.Context, name, tag string, img v1.Image) 
 }
 
 func (r *Registry) preload(ctx context.Context, name, tag string, img v1.Image) error {
+	r.mu.Lock()
+	r.brought[name] = true
+	r.mu.Unlock()
+	defer r.traffic.push(name)()
+	end, err := r.traffic.step(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
 	dgst, err := img.Digest()
 	if err != nil {
 		return err
@@ -74,7 +84,7 @@ func (r *Registry) preload(ctx context.Context, name, tag string, img v1.Image) 
 	if err != nil {
 		return err
 	}
-	_, err = r.own.putManifest(ctx, name, tag, string(mediaType), raw)
+	_, err = r.own.putManifest(ctx, name, tag, string(mediaType), raw, true)
 	return err
 }
 

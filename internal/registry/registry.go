@@ -4,11 +4,13 @@
 // the host it is a registry on loopback to push to.
 //
 // Storage and protocol are those of the distribution library, the reference
-// implementation. Nothing of ECR's API (repositories, tokens, scanning) belongs
-// here, nor does anything that runs an image.
+// implementation. Of ECR there is what its registry says and does: passwords
+// that expire, tags that stay. Its API and its records do not belong here, nor
+// does anything that runs an image.
 package registry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,6 +40,12 @@ type Config struct {
 	// Transport carries requests to public registries; nil for the network,
 	// by the proxy that the environment names.
 	Transport http.RoundTripper
+	// CollectAfter is how long after a deletion the space is freed; 0 is ten
+	// seconds.
+	CollectAfter time.Duration
+	// PushQuiet is the longest that a client may be silent in the middle of a
+	// push, and still find the layers that it has sent; 0 is ten minutes.
+	PushQuiet time.Duration
 }
 
 // Registry is an http.Handler that speaks the OCI distribution protocol.
@@ -46,13 +54,20 @@ type Registry struct {
 	logger               *slog.Logger
 	transport            http.RoundTripper
 	own                  *store
+	records              Repositories
 
-	ctx    context.Context // ends with Close
-	cancel context.CancelFunc
-	purger sync.WaitGroup
+	ctx        context.Context // ends with Close
+	cancel     context.CancelFunc
+	background sync.WaitGroup
+
+	traffic      *traffic
+	changing     sync.Mutex    // held by who changes tags or manifests
+	freed        chan struct{} // tells the collector
+	collectAfter time.Duration
 
 	mu        sync.Mutex
 	upstreams map[string]*upstream // by host, opened when first asked for; guarded by mu
+	brought   map[string]bool      // repositories of images that came with Tarn; guarded by mu
 }
 
 // New opens the registry in cfg.Dir. Close it when no request is in flight.
@@ -63,7 +78,10 @@ func New(cfg Config) (*Registry, error) {
 	bridgeLogs(cfg.Logger)
 	r := &Registry{
 		dir: cfg.Dir, account: cfg.Account, logger: cfg.Logger, transport: cfg.Transport,
-		upstreams: map[string]*upstream{},
+		upstreams: map[string]*upstream{}, brought: map[string]bool{},
+		records: everything{}, freed: make(chan struct{}, 1),
+		traffic:      newTraffic(cmp.Or(cfg.PushQuiet, pushQuiet)),
+		collectAfter: cmp.Or(cfg.CollectAfter, collectAfter),
 	}
 	if r.account == "" {
 		r.account = "000000000000"
@@ -76,7 +94,8 @@ func New(cfg Config) (*Registry, error) {
 		r.cancel()
 		return nil, fmt.Errorf("opening the registry in %s: %w", cfg.Dir, err)
 	}
-	r.purger.Go(r.purge)
+	r.background.Go(r.purge)
+	r.background.Go(func() { r.collector(cmp.Or(cfg.PushQuiet, pushQuiet)) })
 	return r, nil
 }
 
@@ -95,7 +114,7 @@ func (r *Registry) open() (err error) {
 // twice.
 func (r *Registry) Close() error {
 	r.cancel()
-	r.purger.Wait()
+	r.background.Wait()
 	if t, ok := r.transport.(*http.Transport); ok {
 		t.CloseIdleConnections()
 	}
@@ -110,11 +129,18 @@ func (r *Registry) Close() error {
 
 // ServeHTTP implements http.Handler.
 func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	if strings.HasPrefix(req.URL.Path, layersPath) {
+		r.serveLayer(w, req)
+		return
+	}
 	ns := req.URL.Query().Get("ns")
 	o, err := originOf(req.Host, ns)
 	if err != nil {
 		writeError(w, &wireError{http.StatusBadRequest, "NAME_INVALID", err.Error()})
 		return
+	}
+	if o.host == "" && !r.authenticate(w, req) {
+		return // what a client has for other registries is not ours to judge
 	}
 	t, ok := parsePath(req.URL.Path)
 	if o.host == "" || !ok || t.repository == "" {
@@ -144,13 +170,29 @@ func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	u.serve(w, req, t)
 }
 
-// serveOwn lets the distribution library answer from the region's own images.
+// serveOwn lets the distribution library answer from the region's own images,
+// once the request may go on.
 func (r *Registry) serveOwn(w http.ResponseWriter, req *http.Request, t target, o origin) {
 	m := missing{repository: t.repository, account: o.account}
 	if m.account == "" {
 		m.account = r.account
 	}
-	m.exists = func() bool { return r.own.hasRepository(req.Context(), t.repository) }
+	m.exists = func() bool {
+		return r.own.hasRepository(req.Context(), t.repository) || r.isKnown(req.Context(), t.repository)
+	}
+	if t.kind == "tags" && !r.own.hasRepository(req.Context(), t.repository) && r.isKnown(req.Context(), t.repository) {
+		writeNoTags(w, t.repository)
+		return
+	}
+	end, err := r.admit(req, t)
+	if err != nil {
+		r.fail(w, err)
+		return
+	}
+	defer end()
+	if req.Method == http.MethodDelete && t.kind == "manifests" {
+		defer r.Collect()
+	}
 	rw := &rewriter{ResponseWriter: w}
 	r.own.app.ServeHTTP(rw, req)
 	rw.finish(inECRsWords(m, r.dir))
@@ -176,6 +218,10 @@ func (r *Registry) isLoaded(ctx context.Context, t target) (bool, error) {
 }
 
 func (r *Registry) fail(w http.ResponseWriter, err error) {
+	if we, ok := errors.AsType[*wireError](err); ok {
+		writeError(w, we)
+		return
+	}
 	r.logger.Error("registry request failed", "error", err)
 	writeError(w, &wireError{http.StatusInternalServerError, "UNKNOWN", err.Error()})
 }
@@ -217,6 +263,7 @@ func (r *Registry) purge() {
 		}
 		select {
 		case <-tick.C:
+			r.Collect() // pushes that were given up left layers
 		case <-r.ctx.Done():
 			return
 		}

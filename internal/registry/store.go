@@ -67,7 +67,7 @@ func openStore(ctx context.Context, dir, secret string) (s *store, err error) {
 	}()
 	s = &store{dir: dir, app: handlers.NewApp(ctx, config)}
 	s.driver = filesystem.New(filesystem.DriverParameters{RootDirectory: dir, MaxThreads: 100})
-	if s.repos, err = storage.NewRegistry(ctx, s.driver, storage.EnableDelete); err != nil {
+	if s.repos, err = storage.NewRegistry(ctx, s.driver, storage.EnableDelete, storage.EnableValidateImageIndexImagesExist); err != nil {
 		return nil, fmt.Errorf("opening the image store %s: %w", dir, err)
 	}
 	return s, nil
@@ -165,17 +165,22 @@ func (s *store) putBlob(ctx context.Context, name string, dgst digest.Digest, r 
 }
 
 // putManifest stores a manifest and, unless tag is empty, points the tag to
-// it. The blobs it names need not be there.
-func (s *store) putManifest(ctx context.Context, name, tag, mediaType string, raw []byte) (digest.Digest, error) {
+// it. The blobs it names need not be there unless whole is set. The error is
+// fs.ErrInvalid for what is no manifest.
+func (s *store) putManifest(ctx context.Context, name, tag, mediaType string, raw []byte, whole bool) (digest.Digest, error) {
 	m, desc, err := distribution.UnmarshalManifest(mediaType, raw)
 	if err != nil {
-		return "", fmt.Errorf("manifest of %s: %w", name, err)
+		return "", fmt.Errorf("manifest of %s: %w: %w", name, fs.ErrInvalid, err)
 	}
 	repo, err := s.repository(ctx, name)
 	if err != nil {
 		return "", err
 	}
-	manifests, err := repo.Manifests(ctx, storage.SkipLayerVerification())
+	var options []distribution.ManifestServiceOption
+	if !whole {
+		options = append(options, storage.SkipLayerVerification())
+	}
+	manifests, err := repo.Manifests(ctx, options...)
 	if err != nil {
 		return "", err
 	}

@@ -136,7 +136,7 @@ func (u *upstream) fetchManifest(ctx context.Context, repository, tag string, re
 	if err != nil {
 		return "", err
 	}
-	dgst, err := u.store.putManifest(ctx, repository, tag, string(desc.MediaType), desc.Manifest)
+	dgst, err := u.store.putManifest(ctx, repository, tag, string(desc.MediaType), desc.Manifest, false)
 	return dgst.String(), err
 }
 
