@@ -13,13 +13,16 @@ import (
 	"sync"
 )
 
-// types.tsv lists all sizes of the families t2, t3, t3a, m5, m6i, c5, c6i and r5.
+// types.tsv lists all sizes of the burstable and general purpose families that
+// EKS users take, x86_64 only: an instance runs on this machine's processor.
+// Types with GPUs or disks of their own are not there.
 //
 // Sources: network interfaces, addresses and hypervisor from
-// amazon-vpc-cni-k8s v1.23.2 (pkg/vpc/vpc_ip_resource_limit.go; the pods that
-// follow equal its misc/eni-max-pods.txt); vCPUs, cores, memory and network
-// performance from the Amazon EC2 instance types guide, checked against
-// Cluster Autoscaler's ec2_instance_types.go and Karpenter's bandwidth table.
+// amazon-vpc-cni-k8s (pkg/vpc/vpc_ip_resource_limit.go; the pods that follow
+// equal its misc/eni-max-pods.txt); vCPUs, memory, processors, network and EBS
+// performance from ec2instances.info, which has them from DescribeInstanceTypes;
+// baseline bandwidth from Karpenter's zz_generated.bandwidth.go. T2 has neither a
+// known baseline nor bandwidth of its own for EBS: zeroes.
 //
 //go:embed types.tsv
 var table string
@@ -35,6 +38,15 @@ type Type struct {
 	Architecture string // "x86_64"
 	Hypervisor   string // "nitro", "xen", or "" for bare metal
 	Network      string // NetworkPerformance: "Up to 5 Gigabit"
+	BaselineMbps int    // network bandwidth that is always there, Mbit/s; 0 is unknown
+	Manufacturer string // of the processor: "Intel", "AMD"
+	EBS          EBS
+}
+
+// EBS is how fast a type reaches its volumes. All zero: not EBS-optimized.
+type EBS struct {
+	BaselineMbps, MaxMbps int // Mbit/s
+	BaselineIOPS, MaxIOPS int
 }
 
 // Family is the part before the dot: "t3" of "t3.medium".
@@ -51,6 +63,16 @@ func (t Type) BareMetal() bool { return t.Hypervisor == "" }
 
 // Burstable tells whether the type earns CPU credits (BurstablePerformanceSupported).
 func (t Type) Burstable() bool { return strings.HasPrefix(t.Name, "t") }
+
+// Generation is the number in the family: 7 of "m7i-flex.large".
+func (t Type) Generation() int {
+	for _, r := range t.Name {
+		if '0' <= r && r <= '9' {
+			return int(r - '0')
+		}
+	}
+	return 0
+}
 
 // All returns every type of the table, by family and rising size. The slice is the caller's.
 func All() []Type { return slices.Clone(load().all) }
@@ -128,7 +150,8 @@ var load = sync.OnceValue(func() *index {
 	return idx
 })
 
-const columns = "# type\tvcpu\tcores\tmemory-mib\tenis\taddresses\thypervisor\tnetwork"
+const columns = "# type\tvcpu\tcores\tmemory-mib\tenis\taddresses\thypervisor\tnetwork\tbaseline-mbps\tcpu" +
+	"\tebs-baseline-mbps\tebs-max-mbps\tebs-baseline-iops\tebs-max-iops"
 
 func parse(tsv string) ([]Type, error) {
 	lines := strings.Split(strings.TrimSuffix(tsv, "\n"), "\n")
@@ -138,18 +161,42 @@ func parse(tsv string) ([]Type, error) {
 	var all []Type
 	for i, line := range lines[1:] {
 		f := strings.Split(line, "\t")
-		if len(f) != 8 {
-			return nil, fmt.Errorf("line %d: want 8 columns, have %d", i+2, len(f))
+		if len(f) != 14 {
+			return nil, fmt.Errorf("line %d: want 14 columns, have %d", i+2, len(f))
 		}
-		t := Type{Name: f[0], Architecture: "x86_64", Hypervisor: strings.Trim(f[6], "-"), Network: f[7]}
-		for column, into := range map[int]*int{1: &t.VCPUs, 2: &t.Cores, 3: &t.MemoryMiB, 4: &t.ENIs, 5: &t.IPv4PerENI} {
-			n, err := strconv.Atoi(f[column])
-			if err != nil || n < 1 {
-				return nil, fmt.Errorf("line %d: column %d: want a number of at least 1, have %q", i+2, column+1, f[column])
+		t := Type{Name: f[0], Architecture: "x86_64", Hypervisor: strings.Trim(f[6], "-"), Network: f[7], Manufacturer: f[9]}
+		for _, number := range []struct {
+			column, least int
+			into          *int
+		}{
+			{1, 1, &t.VCPUs}, {2, 1, &t.Cores}, {3, 1, &t.MemoryMiB}, {4, 1, &t.ENIs}, {5, 1, &t.IPv4PerENI}, {8, 0, &t.BaselineMbps},
+			{10, 0, &t.EBS.BaselineMbps}, {11, 0, &t.EBS.MaxMbps}, {12, 0, &t.EBS.BaselineIOPS}, {13, 0, &t.EBS.MaxIOPS},
+		} {
+			n, err := strconv.Atoi(f[number.column])
+			if err != nil || n < number.least {
+				return nil, fmt.Errorf("line %d: column %d: want a number of at least %d, have %q", i+2, number.column+1, number.least, f[number.column])
 			}
-			*into = n
+			*number.into = n
 		}
 		all = append(all, t)
 	}
 	return all, nil
+}
+
+// ARM tells whether a type that is not in the table is one for Graviton
+// processors: their families have a g after the generation, as t4g and c7gn do.
+func ARM(name string) bool {
+	family, _, ok := strings.Cut(name, ".")
+	if !ok || family == "a1" {
+		return ok
+	}
+	digit := strings.IndexAny(family, "0123456789")
+	return digit > 0 && digit+1 < len(family) && family[digit+1] == 'g' || strings.HasPrefix(family, "im4g") || strings.HasPrefix(family, "is4g")
+}
+
+// PeakGbps is the number in the network's performance, in Gbit/s, if it is one.
+func (t Type) PeakGbps() (float64, bool) {
+	number, ok := strings.CutSuffix(strings.TrimPrefix(t.Network, "Up to "), " Gigabit")
+	gbps, err := strconv.ParseFloat(number, 64)
+	return gbps, ok && err == nil
 }
