@@ -102,8 +102,13 @@ func (c *Collection[T]) get(ctx context.Context, key string) (Item[T], []byte, e
 // List returns the items whose keys begin with prefix, by key, all as they were
 // at the returned revision; Watch from there misses nothing.
 func (c *Collection[T]) List(ctx context.Context, prefix string) ([]Item[T], int64, error) {
+	return c.listWith(ctx, prefix, c.item)
+}
+
+// listWith is List with another way to decode.
+func (c *Collection[T]) listWith(ctx context.Context, prefix string, decode func(*mvccpb.KeyValue) (Item[T], error)) ([]Item[T], int64, error) {
 	for {
-		items, rev, err := c.list(ctx, prefix)
+		items, rev, err := c.list(ctx, prefix, decode)
 		if errors.Is(err, ErrCompacted) && ctx.Err() == nil {
 			continue // between two pages; the next attempt reads a newer revision
 		}
@@ -111,7 +116,7 @@ func (c *Collection[T]) List(ctx context.Context, prefix string) ([]Item[T], int
 	}
 }
 
-func (c *Collection[T]) list(ctx context.Context, prefix string) (items []Item[T], rev int64, err error) {
+func (c *Collection[T]) list(ctx context.Context, prefix string, decode func(*mvccpb.KeyValue) (Item[T], error)) (items []Item[T], rev int64, err error) {
 	from, end := c.path(prefix), clientv3.GetPrefixRangeEnd(c.path(prefix))
 	for {
 		resp, err := c.client.Get(ctx, from, clientv3.WithRange(end), clientv3.WithRev(rev), clientv3.WithLimit(listPage))
@@ -122,7 +127,7 @@ func (c *Collection[T]) list(ctx context.Context, prefix string) (items []Item[T
 			rev = resp.Header.Revision
 		}
 		for _, kv := range resp.Kvs {
-			it, err := c.item(kv)
+			it, err := decode(kv)
 			if err != nil {
 				return nil, 0, c.err("list", prefix, err)
 			}

@@ -78,8 +78,12 @@ func TestDamagedAndForeign(t *testing.T) {
 		says string
 	}{
 		"newer format": {
-			edit("format", func([]byte) []byte { return []byte(`{"format":2,"tarn":"v9.0.0","more":{}}`) }),
-			store.ErrNewer, "state format 2, written by Tarn v9.0.0, and this is Tarn v1.2.3, which knows formats up to 1; run the newer Tarn",
+			edit("format", func([]byte) []byte { return []byte(`{"format":3,"tarn":"v9.0.0","more":{}}`) }),
+			store.ErrNewer, "state format 3, written by Tarn v9.0.0, and this is Tarn v1.2.3, which knows formats up to 2; run the newer Tarn",
+		},
+		"older format": {
+			edit("format", func([]byte) []byte { return []byte(`{"format":1,"tarn":"v0.1.0"}`) }),
+			store.ErrOlder, "state format 1, written by Tarn v0.1.0, and this is Tarn v1.2.3, which knows formats from 2 on; run the older Tarn",
 		},
 		"garbled format": {
 			edit("format", func([]byte) []byte { return []byte("{") }), store.ErrDamaged, "format file",

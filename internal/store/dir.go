@@ -23,7 +23,13 @@ import (
 // Format is the version of the state directory's contents: etcd's own files and
 // the meaning of the collections. It grows when an older Tarn could no longer
 // read, or would spoil, what a newer one wrote.
-const Format = 1
+//
+// 2: a VPC has its security groups, route tables and gateway; clusters and node
+// groups have states, roles and a network interface.
+const Format = 2
+
+// oldest is the format that this Tarn still reads. There was no release before.
+const oldest = 2
 
 const formatFile = "format"
 
@@ -70,6 +76,10 @@ func decideFormat(dir, version string, data []byte, haveMember bool) (format, er
 	if f.Format > Format {
 		return format{}, fmt.Errorf("%w: %s has state format %d, written by Tarn %s, and this is Tarn %s, which knows formats up to %d; run the newer Tarn, or remove the region with `tarn delete` and start anew",
 			ErrNewer, dir, f.Format, orUnknown(f.Tarn), orUnknown(version), Format)
+	}
+	if f.Format < oldest && !f.New {
+		return format{}, fmt.Errorf("%w: %s has state format %d, written by Tarn %s, and this is Tarn %s, which knows formats from %d on; run the older Tarn, or remove the region with `tarn delete` and start anew",
+			ErrOlder, dir, f.Format, orUnknown(f.Tarn), orUnknown(version), oldest)
 	}
 	mine.New = f.New
 	return mine, nil

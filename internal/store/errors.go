@@ -9,6 +9,8 @@ import (
 	"syscall"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	etcderrors "go.etcd.io/etcd/server/v3/etcdserver/errors"
+	"go.etcd.io/raft/v3"
 	"google.golang.org/grpc/codes"
 )
 
@@ -16,8 +18,10 @@ import (
 // these with the cause and the way out.
 var (
 	ErrNewer   = errors.New("the state was written by a newer Tarn")
+	ErrOlder   = errors.New("the state was written by an older Tarn")
 	ErrDamaged = errors.New("the state is damaged")
-	// ErrStartAgain is for a new process: this one's etcd is stuck, the state is well.
+	// ErrStartAgain is for a new process: this one's etcd is stuck or did not settle
+	// in time, and nothing says that the state is not well.
 	ErrStartAgain = errors.New("the store must be started again")
 	ErrDiskFull   = errors.New("the disk is full")
 	ErrInUse      = errors.New("the state is in use")
@@ -78,6 +82,27 @@ func transient(err error) bool {
 	return false
 }
 
+// unsettled recognises the errors with which etcd puts off a request while it
+// elects a leader or is too slow. They say nothing about the state on disk. They
+// come from the server itself, or, through its client, as an EtcdError.
+func unsettled(err error) bool {
+	var e rpctypes.EtcdError
+	if errors.As(err, &e) {
+		return transient(err) && !errors.Is(err, rpctypes.ErrStopped) && !errors.Is(err, rpctypes.ErrNoSpace)
+	}
+	for _, known := range []error{
+		etcderrors.ErrLeaderChanged, etcderrors.ErrNoLeader, etcderrors.ErrNotLeader,
+		etcderrors.ErrTimeout, etcderrors.ErrTimeoutDueToLeaderFail, etcderrors.ErrTimeoutDueToConnectionLost,
+		etcderrors.ErrTimeoutLeaderTransfer, etcderrors.ErrTimeoutWaitAppliedIndex,
+		etcderrors.ErrTooManyRequests, etcderrors.ErrUnhealthy, raft.ErrProposalDropped,
+	} {
+		if errors.Is(err, known) {
+			return true
+		}
+	}
+	return false
+}
+
 // startError turns what stopped etcd from starting on dir into an error that
 // names the cause and the way out. Machine errors (permissions, limits) keep
 // their own name: they are not the state's fault.
@@ -88,7 +113,7 @@ func startError(dir string, err error) error {
 	if isDiskFull(err) {
 		return diskFull(dir, err)
 	}
-	if isElectionRace(err) {
+	if isElectionRace(err) || unsettled(err) {
 		return fmt.Errorf("%w: %s: %w", ErrStartAgain, dir, err)
 	}
 	var errno syscall.Errno
@@ -100,7 +125,7 @@ func startError(dir string, err error) error {
 }
 
 func known(err error) bool {
-	for _, e := range []error{ErrNewer, ErrDamaged, ErrStartAgain, ErrDiskFull, ErrInUse} {
+	for _, e := range []error{ErrNewer, ErrOlder, ErrDamaged, ErrStartAgain, ErrDiskFull, ErrInUse} {
 		if errors.Is(err, e) {
 			return true
 		}

@@ -120,21 +120,34 @@ func launch(ctx context.Context, c *embed.Config, cr *crash) (*embed.Etcd, error
 	}
 }
 
-// waitReady makes e the leader of its cluster of one and waits until it serves.
-// applied is the index of the last log entry that the database held before.
-func waitReady(ctx context.Context, e *embed.Etcd, applied uint64) error {
-	id := uint64(e.Server.MemberID())
-	tick := time.NewTicker(2 * time.Millisecond)
+// member is what waitReady needs of *etcdserver.EtcdServer.
+type member interface {
+	Lead() uint64
+	AppliedIndex() uint64
+	CommittedIndex() uint64
+	Process(ctx context.Context, m *raftpb.Message) error
+	LinearizableReadNotify(ctx context.Context) error
+	ReadyNotify() <-chan struct{}
+	StopNotify() <-chan struct{}
+}
+
+// waitReady makes m, whose id is given, the leader of its cluster of one and waits
+// until it serves. applied is the index of the last log entry that the database
+// held before.
+func waitReady(ctx context.Context, m member, id, applied uint64) error {
+	tick := time.NewTicker(readyTick)
 	defer tick.Stop()
-	for settled := false; e.Server.Lead() != id; {
+	for settled := 0; m.Lead() != id; {
 		// MsgTimeoutNow is how raft tells the chosen successor not to wait for an
 		// election timeout (up to 1 s). With nobody else to elect, it only costs
 		// time. But raft must have taken in first what its log had committed.
-		i := e.Server.AppliedIndex()
-		before := settled
-		settled = i > 0 && i == e.Server.CommittedIndex()
-		if settled && before {
-			err := e.Server.Process(ctx, &raftpb.Message{Type: raftpb.MsgTimeoutNow.Enum(), From: &id, To: &id})
+		if i := m.AppliedIndex(); i > 0 && i == m.CommittedIndex() {
+			settled++
+		} else {
+			settled = 0
+		}
+		if settled >= settledTicks {
+			err := m.Process(ctx, &raftpb.Message{Type: raftpb.MsgTimeoutNow.Enum(), From: &id, To: &id})
 			if err != nil {
 				return startCause(ctx, err)
 			}
@@ -146,18 +159,20 @@ func waitReady(ctx context.Context, e *embed.Etcd, applied uint64) error {
 		}
 	}
 	// The leader has now committed an entry of its own at the end of its log.
-	if err := e.Server.LinearizableReadNotify(ctx); err != nil {
-		return startCause(ctx, err)
+	// etcd publishes who leads before it tells its readers that this has changed,
+	// and fails those that came in between with ErrLeaderChanged.
+	if err := persist(ctx, m.LinearizableReadNotify); err != nil {
+		return err
 	}
-	if end := e.Server.CommittedIndex(); end <= applied {
+	if end := m.CommittedIndex(); end <= applied {
 		// The log is always written first. etcd would take new writes for done
 		// already until its log had caught up.
 		return fmt.Errorf("the write-ahead log is cut short: it ends before entry %d, and the database has applied %d", end, applied)
 	}
 	select {
-	case <-e.Server.ReadyNotify():
+	case <-m.ReadyNotify():
 		return nil
-	case <-e.Server.StopNotify():
+	case <-m.StopNotify():
 		return errors.New("etcd stopped while it started")
 	case <-ctx.Done():
 		return context.Cause(ctx)
@@ -172,8 +187,49 @@ func startCause(ctx context.Context, err error) error {
 	return err
 }
 
+const (
+	// readyTick is how often waitReady looks.
+	readyTick = 2 * time.Millisecond
+	// settledTicks is for how many of them etcd must have had nothing to apply. It
+	// tells raft a moment later that it has applied something, and nobody can see
+	// when: the pause must outlast a thread's wait for a busy processor. See
+	// isElectionRace.
+	settledTicks = 10
+
+	// unsettledWait is how long Start asks an etcd again that has not settled. One
+	// request may take etcd's own limit, 5 s and two elections.
+	unsettledWait = time.Minute
+	// unsettledPause is between two attempts.
+	unsettledPause = 10 * time.Millisecond
+)
+
+// persist calls ask again for as long as its error is that etcd has not settled,
+// but not longer than unsettledWait. What ask does must be harmless when repeated.
+func persist(ctx context.Context, ask func(context.Context) error) error {
+	deadline := time.NewTimer(unsettledWait)
+	defer deadline.Stop()
+	for {
+		err := ask(ctx)
+		if err == nil {
+			return nil
+		}
+		// The deadline is one of etcd's own, unless ctx has passed.
+		if ctx.Err() != nil || !unsettled(err) && !errors.Is(err, context.DeadlineExceeded) {
+			return startCause(ctx, err)
+		}
+		select {
+		case <-time.After(unsettledPause):
+		case <-deadline.C:
+			return fmt.Errorf("etcd has not settled within %v: %w", unsettledWait, err)
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
 // clearAlarm makes room after the size limit was reached: history is compacted,
-// free pages are given back, and if that was enough writes are allowed again.
+// free pages are given back, and if that was enough writes are allowed again. It
+// is harmless when run again.
 func clearAlarm(ctx context.Context, s *Server) error {
 	alarms, err := s.client.AlarmList(ctx)
 	if err != nil || len(alarms.Alarms) == 0 {

@@ -59,13 +59,14 @@ func TestDecideFormat(t *testing.T) {
 		want   format
 		err    error
 	}{
-		"empty directory":   {"", false, format{1, "v2", true}, nil},
+		"empty directory":   {"", false, format{2, "v2", true}, nil},
 		"foreign data":      {"", true, format{}, ErrDamaged},
-		"same":              {`{"format":1,"tarn":"v2"}`, true, format{1, "v2", false}, nil},
-		"of an older Tarn":  {`{"format":1,"tarn":"v1"}`, true, format{1, "v2", false}, nil},
-		"start cut short":   {`{"format":1,"tarn":"v1","new":true}`, true, format{1, "v2", true}, nil},
-		"newer":             {`{"format":2,"tarn":"v3"}`, true, format{}, ErrNewer},
-		"newer and new":     {`{"format":2,"tarn":"v3","new":true}`, false, format{}, ErrNewer},
+		"same":              {`{"format":2,"tarn":"v2"}`, true, format{2, "v2", false}, nil},
+		"of an older Tarn":  {`{"format":2,"tarn":"v1"}`, true, format{2, "v2", false}, nil},
+		"start cut short":   {`{"format":1,"tarn":"v1","new":true}`, true, format{2, "v2", true}, nil},
+		"of too old a Tarn": {`{"format":1,"tarn":"v1"}`, true, format{}, ErrOlder},
+		"newer":             {`{"format":3,"tarn":"v3"}`, true, format{}, ErrNewer},
+		"newer and new":     {`{"format":3,"tarn":"v3","new":true}`, false, format{}, ErrNewer},
 		"not a version":     {`{"format":-1}`, true, format{}, ErrDamaged},
 		"not JSON":          {"\x00\x00", true, format{}, ErrDamaged},
 		"empty format file": {" ", true, format{}, ErrDamaged},

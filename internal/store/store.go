@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -58,7 +59,7 @@ type Server struct {
 }
 
 // Start starts etcd and returns when it serves; ctx ends the attempt, not the
-// server. Errors wrap ErrNewer, ErrDamaged, ErrStartAgain, ErrDiskFull or ErrInUse
+// server. Errors wrap ErrNewer, ErrOlder, ErrDamaged, ErrStartAgain, ErrDiskFull or ErrInUse
 // where one applies. After ErrDamaged and ErrDiskFull etcd may be stuck half-way with its
 // files open: the process should end.
 func Start(ctx context.Context, cfg Config) (_ *Server, err error) {
@@ -138,11 +139,11 @@ func (s *Server) start(ctx context.Context, applied uint64) error {
 	s.etcd = e
 	err = protect(s.cfg.Socket)
 	if err == nil {
-		err = waitReady(startCtx, e, applied)
+		err = waitReady(startCtx, e.Server, uint64(e.Server.MemberID()), applied)
 	}
 	if err == nil {
 		s.client = v3client.New(e.Server)
-		err = clearAlarm(startCtx, s)
+		err = persist(startCtx, func(ctx context.Context) error { return clearAlarm(ctx, s) })
 	}
 	if err == nil {
 		err = markReady(s.cfg.Dir)
@@ -269,4 +270,17 @@ func (s *Server) drain() {
 	hard := time.AfterFunc(drainWait, g.Stop)
 	defer hard.Stop()
 	g.GracefulStop()
+}
+
+// DeletePrefix removes all keys below a prefix that another process keeps its own
+// data under, as an API server does; the prefix ends in a slash. The collections'
+// keys are refused.
+func (s *Server) DeletePrefix(ctx context.Context, prefix string) error {
+	if !strings.HasSuffix(prefix, "/") || len(prefix) < 2 || strings.HasPrefix(root, prefix) || strings.HasPrefix(prefix, root) {
+		return fmt.Errorf("deleting %q: it is no prefix of another process's data", prefix)
+	}
+	if _, err := s.client.Delete(ctx, prefix, clientv3.WithPrefix()); err != nil {
+		return fmt.Errorf("deleting %s: %w", prefix, clientError(err))
+	}
+	return nil
 }
