@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -70,7 +69,7 @@ func refuseForeign(dataDir string) error {
 	}
 	for _, e := range entries {
 		switch e.Name() {
-		case "clusters", "etcd", "instances", "log", "registry", "run":
+		case "baseline.json", "clusters", "credentials", "etcd", "instances", "log", "registry", "run", "session.key":
 		default:
 			return fmt.Errorf("%s is no state directory of a region (it holds %s): nothing was deleted", dataDir, e.Name())
 		}
@@ -157,7 +156,7 @@ func statusCommand(dataDir *string) *cobra.Command {
 
 func printStatus(s region.Status, out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
-	fmt.Fprintf(w, "region\t%s\naccount\t%s\nregistry\t%s\nkubeconfig\t%s\n", s.Region, s.Account, s.Registry, s.Kubeconfig)
+	fmt.Fprintf(w, "region\t%s\naccount\t%s\nAWS endpoint\t%s\nregistry\t%s\nkubeconfig\t%s\n", s.Region, s.Account, s.Endpoint, s.Registry, s.Kubeconfig)
 	if s.Cluster != nil {
 		fmt.Fprintf(w, "cluster\t%s (Kubernetes v%s, %s)\n", s.Cluster.Name, s.Cluster.Version, s.Cluster.Endpoint)
 	}
@@ -177,29 +176,6 @@ func printStatus(s region.Status, out io.Writer) error {
 }
 
 func age(since time.Time) string { return time.Since(since).Truncate(time.Second).String() }
-
-func envCommand(dataDir *string) *cobra.Command {
-	return &cobra.Command{
-		Use:   "env",
-		Short: "Print what a shell needs: eval \"$(tarn env)\"",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			id, err := existing(*dataDir)
-			if err != nil {
-				return err
-			}
-			for _, v := range [][2]string{
-				{"TARN_DATA_DIR", *dataDir},
-				{"KUBECONFIG", filepath.Join(*dataDir, "kubeconfig")},
-				{"AWS_REGION", id.Region},
-				{"AWS_DEFAULT_REGION", id.Region},
-			} {
-				fmt.Fprintf(cmd.OutOrStdout(), "export %s=%s\n", v[0], shellQuote(v[1]))
-			}
-			return nil
-		},
-	}
-}
 
 func shellQuote(s string) string {
 	safe := func(r rune) bool {
@@ -226,16 +202,11 @@ func kubectlCommand(dataDir *string) *cobra.Command {
 		Short:              "Upstream kubectl, for the region's cluster",
 		DisableFlagParsing: true, // everything is kubectl's, but a --data-dir before `kubectl`
 		RunE: func(cmd *cobra.Command, args []string) error {
-			dir := *dataDir
-			if len(args) >= 2 && args[0] == "--data-dir" {
-				dir, args = args[1], args[2:]
-			} else if len(args) >= 1 && strings.HasPrefix(args[0], "--data-dir=") {
-				dir, args = strings.TrimPrefix(args[0], "--data-dir="), args[1:]
-			}
+			dir, args := ownDataDir(*dataDir, args)
 			if _, err := existing(dir); err != nil {
 				return err
 			}
-			kubeconfig := filepath.Join(dir, "kubeconfig")
+			kubeconfig := region.Kubeconfig(dir)
 			if _, err := os.Stat(kubeconfig); err != nil {
 				return fmt.Errorf("the cluster of the region in %s is not up yet: `tarn up` starts it", dir)
 			}

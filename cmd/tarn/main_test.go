@@ -67,7 +67,16 @@ func identity(t *testing.T, id region.Identity) map[string]string {
 	return map[string]string{"region.json": string(data)}
 }
 
-var known = region.Identity{Account: "000000000000", Region: "ap-northeast-2", Cluster: "eks-work"}
+var known = region.Identity{
+	Account: "000000000000", Region: "ap-northeast-2", Cluster: "eks-work",
+	Ports: region.Ports{Endpoint: 4566, API: 6443, Registry: 5000},
+}
+
+// withKeys adds root's keys to a state directory's files.
+func withKeys(files map[string]string) map[string]string {
+	files["credentials"] = "[default]\naws_access_key_id = AKIAEXAMPLE\naws_secret_access_key = a/b+c\n"
+	return files
+}
 
 // says checks that an error says all that it should.
 func says(t *testing.T, what string, err error, words ...string) {
@@ -110,57 +119,35 @@ func TestAsksForRoot(t *testing.T) {
 	}
 }
 
-func TestEnv(t *testing.T) {
-	dir := stateDir(t, identity(t, known))
-	got, err := tarn(t, "env", "--data-dir", dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := "export TARN_DATA_DIR=" + dir + "\nexport KUBECONFIG=" + dir + "/kubeconfig\n" +
-		"export AWS_REGION=ap-northeast-2\nexport AWS_DEFAULT_REGION=ap-northeast-2\n"
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
-	}
-
-	// A shell takes it, also where the directory needs quotes.
-	odd := filepath.Join(stateDir(t, nil), "it's a $HOME")
-	if err := os.Rename(dir, odd); err != nil {
-		t.Fatal(err)
-	}
-	if got, err = tarn(t, "env", "--data-dir", odd); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command("/bin/sh", "-c", `eval $(cat); printf '%s|%s|%s' "$TARN_DATA_DIR" "$KUBECONFIG" "$AWS_REGION"`)
-	cmd.Stdin = strings.NewReader(got)
-	out, err := cmd.Output()
-	if want := odd + "|" + odd + "/kubeconfig|ap-northeast-2"; err != nil || string(out) != want {
-		t.Errorf("a shell has %q, %v, want %q", out, err, want)
-	}
-}
-
 func TestCommandsWithoutARegion(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "none")
-	for _, args := range [][]string{{"env"}, {"status"}, {"down"}, {"delete"}, {"image", "load", "x.tar"}} {
+	for _, args := range [][]string{{"env"}, {"status"}, {"down"}, {"delete"}, {"trail"}, {"image", "load", "x.tar"}} {
 		_, err := tarn(t, append(args, "--data-dir", dir)...)
 		says(t, args[0], err, "there is no region in "+dir)
 	}
-	_, err := tarn(t, "kubectl", "--data-dir", dir, "get", "pods")
-	says(t, "kubectl", err, "there is no region in "+dir)
+	for _, args := range [][]string{{"kubectl", "--data-dir", dir, "get", "pods"}, {"aws", "--data-dir", dir, "eks", "list-clusters"}} {
+		_, err := tarn(t, args...)
+		says(t, args[0], err, "there is no region in "+dir)
+	}
 	if _, err := os.Stat(dir); err == nil {
 		t.Error("a command that found nothing made the directory")
 	}
 
 	dir = stateDir(t, identity(t, known))
-	_, err = tarn(t, "status", "--data-dir", dir)
+	_, err := tarn(t, "status", "--data-dir", dir)
 	says(t, "status", err, "not running", "tarn up")
 	_, err = tarn(t, "status", "--data-dir", dir, "-o", "yaml")
 	says(t, "status -o yaml", err, "yaml", "json")
 	_, err = tarn(t, "kubectl", "--data-dir="+dir, "get", "pods")
 	says(t, "kubectl before the cluster is up", err, "not up yet")
+	for _, args := range [][]string{{"env", "--data-dir", dir}, {"aws", "--data-dir=" + dir, "s3", "ls"}} {
+		_, err = tarn(t, args...)
+		says(t, args[0]+" before there are keys", err, dir, "no keys yet", "tarn up")
+	}
 }
 
 func TestDataDirFromTheEnvironment(t *testing.T) {
-	dir := stateDir(t, identity(t, known))
+	dir := stateDir(t, withKeys(identity(t, known)))
 	t.Setenv("TARN_DATA_DIR", dir)
 	var out bytes.Buffer
 	if err := run(t.Context(), []string{"env"}, &out, io.Discard); err != nil || !strings.Contains(out.String(), dir) {
@@ -176,7 +163,7 @@ func TestRefuseForeign(t *testing.T) {
 	}{
 		{"a region", map[string]string{"region.json": "{}", "anything": ""}, ""},
 		{"a damaged region", map[string]string{"region.json": "{"}, ""},
-		{"a region that did not get far", map[string]string{"run/lock": "", "log/region.log": "", "etcd/": ""}, ""},
+		{"a region that did not get far", map[string]string{"run/lock": "", "log/region.log": "", "etcd/": "", "credentials": "", "session.key": ""}, ""},
 		{"an empty directory", nil, ""},
 		{"somebody's home", map[string]string{"run/lock": "", "thesis.tex": ""}, "thesis.tex"},
 		{"a hidden file", map[string]string{".ssh/id": ""}, ".ssh"},
@@ -217,7 +204,7 @@ func TestDeleteOfARegionThatDidNotGetFar(t *testing.T) {
 func TestPrintStatus(t *testing.T) {
 	started := time.Now().Add(-90*time.Second - 100*time.Millisecond)
 	s := region.Status{
-		Region: "ap-northeast-2", Account: "000000000000", Registry: "127.0.0.1:5000", Kubeconfig: "/var/lib/tarn/kubeconfig",
+		Region: "ap-northeast-2", Account: "000000000000", Endpoint: "http://127.0.0.1:4566", Registry: "127.0.0.1:5000", Kubeconfig: "/var/lib/tarn/kubeconfig",
 		Cluster: &region.ClusterStatus{Name: "eks-work", Version: "1.37.2", Endpoint: "https://127.0.0.1:6443"},
 		Nodegroups: []region.NodegroupStatus{{
 			Name: "eks-work-nodegroup", InstanceType: "t3.medium", Min: 3, Max: 5, Desired: 3,
@@ -234,7 +221,7 @@ func TestPrintStatus(t *testing.T) {
 	}
 	for file, s := range map[string]region.Status{
 		"testdata/status.txt":     s,
-		"testdata/no-cluster.txt": {Region: s.Region, Account: s.Account, Registry: s.Registry, Kubeconfig: s.Kubeconfig, Processes: s.Processes[:1]},
+		"testdata/no-cluster.txt": {Region: s.Region, Account: s.Account, Endpoint: s.Endpoint, Registry: s.Registry, Kubeconfig: s.Kubeconfig, Processes: s.Processes[:1]},
 	} {
 		var got bytes.Buffer
 		if err := printStatus(s, &got); err != nil {

@@ -31,10 +31,11 @@ const gcPercent = 50
 
 func regionRole(dataDir *string) *cobra.Command {
 	var id region.Identity
+	var allowReset bool
 	cmd := &cobra.Command{
 		Use: "region", Hidden: true, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			err := serve(cmd.Context(), *dataDir, id, nil)
+			err := serve(cmd.Context(), *dataDir, id, allowReset, nil)
 			if errors.Is(err, store.ErrStartAgain) && os.Getenv(startedAgain) == "" {
 				fmt.Fprintf(os.Stderr, "starting again: %v\n", err)
 				return syscall.Exec("/proc/self/exe", os.Args, append(os.Environ(), startedAgain+"=1"))
@@ -45,6 +46,8 @@ func regionRole(dataDir *string) *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&id.Account, "account", "", "")
 	f.StringVar(&id.Region, "region", "", "")
+	f.BoolVar(&allowReset, "allow-reset", false, "")
+	f.IntVar(&id.Ports.Endpoint, "endpoint-port", 0, "")
 	f.IntVar(&id.Ports.API, "api-port", 0, "")
 	f.IntVar(&id.Ports.Registry, "registry-port", 0, "")
 	return cmd
@@ -58,10 +61,10 @@ const stopTimeout = 60 * time.Second
 
 // serve runs a region until ctx ends, a client asks it to stop, or it fails.
 // ready, if given, is called when the control socket answers.
-func serve(ctx context.Context, dataDir string, id region.Identity, ready func(context.Context) error) (err error) {
+func serve(ctx context.Context, dataDir string, id region.Identity, allowReset bool, ready func(context.Context) error) (err error) {
 	debug.SetGCPercent(gcPercent)
 	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	r, err := region.Open(ctx, region.Config{DataDir: dataDir, Identity: id, Version: version, Logger: logger})
+	r, err := region.Open(ctx, region.Config{DataDir: dataDir, Identity: id, Version: version, AllowReset: allowReset, Logger: logger})
 	if err != nil {
 		return err
 	}
@@ -100,15 +103,15 @@ func serve(ctx context.Context, dataDir string, id region.Identity, ready func(c
 }
 
 // foreground is `tarn up --foreground`: the region in this process.
-func foreground(ctx context.Context, dataDir string, id region.Identity, name string, file []byte, timeout time.Duration, stdout io.Writer) error {
-	return serve(ctx, dataDir, id, func(ctx context.Context) error {
+func foreground(ctx context.Context, dataDir string, id region.Identity, o upOptions, name string, file []byte, stdout io.Writer) error {
+	return serve(ctx, dataDir, id, o.allowReset, func(ctx context.Context) error {
 		client, err := region.Dial(dataDir)
 		if err != nil {
 			return err
 		}
 		began := time.Now()
 		progress := newPrinter(stdout)
-		err = client.Up(ctx, name, file, timeout, progress.show)
+		err = client.Up(ctx, name, file, o.timeout, progress.show)
 		progress.end()
 		if err != nil {
 			return err

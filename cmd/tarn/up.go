@@ -24,6 +24,7 @@ type upOptions struct {
 	file       string
 	account    string
 	ports      region.Ports
+	allowReset bool
 	foreground bool
 	timeout    time.Duration
 }
@@ -48,8 +49,10 @@ group of three to five t3.medium.`,
 	f := cmd.Flags()
 	f.StringVarP(&o.file, "file", "f", "", "eksctl ClusterConfig")
 	f.StringVar(&o.account, "account", "000000000000", "AWS account id of a new region")
+	f.IntVar(&o.ports.Endpoint, "endpoint-port", 0, "loopback port of the AWS APIs (default 4566)")
 	f.IntVar(&o.ports.API, "api-port", 0, "loopback port of the Kubernetes API server (default 6443)")
 	f.IntVar(&o.ports.Registry, "registry-port", 0, "loopback port of the image registry (default 5000)")
+	f.BoolVar(&o.allowReset, "allow-reset", false, "let POST /_tarn/reset wipe what clients made, for test suites")
 	f.BoolVar(&o.foreground, "foreground", false, "stay in the foreground; Ctrl-C stops the region")
 	f.DurationVar(&o.timeout, "timeout", 5*time.Minute, "how long to wait for the nodes")
 	return cmd
@@ -75,9 +78,9 @@ func up(ctx context.Context, dataDir string, o upOptions, stdout, stderr io.Writ
 	var started *daemon
 	switch {
 	case errors.Is(err, region.ErrNotRunning) && o.foreground:
-		return foreground(ctx, dataDir, identity, name, file, o.timeout, stdout)
+		return foreground(ctx, dataDir, identity, o, name, file, stdout)
 	case errors.Is(err, region.ErrNotRunning):
-		if started, client, err = startRegion(ctx, dataDir, identity); err != nil {
+		if started, client, err = startRegion(ctx, dataDir, identity, o.allowReset); err != nil {
 			return err
 		}
 	case err != nil:
@@ -152,7 +155,7 @@ type daemon struct {
 
 // startRegion starts the region process in a session of its own, and returns
 // when it answers.
-func startRegion(ctx context.Context, dataDir string, id region.Identity) (*daemon, *region.Client, error) {
+func startRegion(ctx context.Context, dataDir string, id region.Identity, allowReset bool) (*daemon, *region.Client, error) {
 	d := &daemon{exited: make(chan struct{}), log: region.LogFile(dataDir)}
 	if err := os.MkdirAll(filepath.Dir(d.log), 0o755); err != nil {
 		return nil, nil, fmt.Errorf("making the log directory: %w", err)
@@ -166,7 +169,7 @@ func startRegion(ctx context.Context, dataDir string, id region.Identity) (*daem
 	if err != nil {
 		return nil, nil, err
 	}
-	d.cmd = &exec.Cmd{Path: "/proc/self/exe", Args: regionArgs(dataDir, id)}
+	d.cmd = &exec.Cmd{Path: "/proc/self/exe", Args: regionArgs(dataDir, id, allowReset)}
 	d.cmd.Stdout, d.cmd.Stderr = log, log
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := d.cmd.Start(); err != nil {
@@ -194,9 +197,10 @@ func startRegion(ctx context.Context, dataDir string, id region.Identity) (*daem
 	}
 }
 
-func regionArgs(dataDir string, id region.Identity) []string {
+func regionArgs(dataDir string, id region.Identity, allowReset bool) []string {
 	return []string{"tarn", "region", "--data-dir", dataDir, "--account", id.Account, "--region", id.Region,
-		"--api-port", fmt.Sprint(id.Ports.API), "--registry-port", fmt.Sprint(id.Ports.Registry)}
+		"--endpoint-port", fmt.Sprint(id.Ports.Endpoint), "--api-port", fmt.Sprint(id.Ports.API),
+		"--registry-port", fmt.Sprint(id.Ports.Registry), fmt.Sprintf("--allow-reset=%t", allowReset)}
 }
 
 // stop stops the region and waits until it is gone.
@@ -230,13 +234,18 @@ func printNext(ctx context.Context, client *region.Client, dataDir string, took 
 	if dataDir != region.DefaultDataDir && os.Getenv("TARN_DATA_DIR") == "" {
 		flag = " --data-dir " + dataDir
 	}
+	with := ""
+	if s.Cluster != nil {
+		with = ", with cluster " + s.Cluster.Name
+	}
 	fmt.Fprintf(w, `
-Region %s is up, with cluster %s, after %.1f s.
+Region %s is up%s, after %.1f s.
 
-  eval "$(tarn env%s)"             # KUBECONFIG and more for this shell
+  eval "$(tarn env%s)"             # AWS_ENDPOINT_URL, keys and KUBECONFIG for this shell
+  aws eks list-clusters            # or: tarn aws%s eks list-clusters
   tarn kubectl%s get nodes -o wide
   docker push %s/NAME:TAG   # then image: ACCOUNT.dkr.ecr.%s.amazonaws.com/NAME:TAG
 
-`, s.Region, s.Cluster.Name, took.Seconds(), flag, flag, s.Registry, s.Region)
+`, s.Region, with, took.Seconds(), flag, flag, flag, s.Registry, s.Region)
 	return nil
 }

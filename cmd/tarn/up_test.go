@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -141,20 +142,25 @@ func TestLastError(t *testing.T) {
 
 // The region process understands what this command starts it with.
 func TestRegionArgs(t *testing.T) {
-	id := region.Identity{Account: "123456789012", Region: "us-east-1", Ports: region.Ports{API: 7443, Registry: 7000}}
-	args := regionArgs("/x", id)
-	var dataDir string
-	cmd := regionRole(&dataDir)
-	cmd.Flags().StringVar(&dataDir, "data-dir", "", "")
-	if err := cmd.ParseFlags(args[2:]); err != nil || dataDir != "/x" {
-		t.Fatalf("%v: data directory %q, %v", args, dataDir, err)
-	}
-	for flag, want := range map[string]string{"account": "123456789012", "region": "us-east-1", "api-port": "7443", "registry-port": "7000"} {
-		if got := cmd.Flag(flag).Value.String(); got != want {
-			t.Errorf("--%s is %q, want %q", flag, got, want)
+	id := region.Identity{Account: "123456789012", Region: "us-east-1", Ports: region.Ports{Endpoint: 7566, API: 7443, Registry: 7000}}
+	for _, allowReset := range []bool{false, true} {
+		args := regionArgs("/x", id, allowReset)
+		var dataDir string
+		cmd := regionRole(&dataDir)
+		cmd.Flags().StringVar(&dataDir, "data-dir", "", "")
+		if err := cmd.ParseFlags(args[2:]); err != nil || dataDir != "/x" || len(cmd.Flags().Args()) != 0 {
+			t.Fatalf("%v: data directory %q, %v", args, dataDir, err)
 		}
-	}
-	if !slices.Equal(args[:2], []string{"tarn", "region"}) {
-		t.Errorf("%v", args)
+		for flag, want := range map[string]string{
+			"account": "123456789012", "region": "us-east-1", "endpoint-port": "7566", "api-port": "7443", "registry-port": "7000",
+			"allow-reset": fmt.Sprint(allowReset),
+		} {
+			if got := cmd.Flag(flag).Value.String(); got != want {
+				t.Errorf("--%s is %q, want %q", flag, got, want)
+			}
+		}
+		if !slices.Equal(args[:2], []string{"tarn", "region"}) {
+			t.Errorf("%v", args)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
 
@@ -9,7 +10,7 @@ import (
 
 func TestAddonObjects(t *testing.T) {
 	c := Config{Name: "eks-work", ServiceCIDR: netip.MustParsePrefix("10.100.0.0/16")}
-	objects, err := c.addonObjects(Addons{CoreDNSImage: "example/coredns:v1"})
+	objects, err := c.render(addonFile("coredns"), Addon{Name: "coredns", Image: "example/coredns:v1"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,5 +32,34 @@ func TestAddonObjects(t *testing.T) {
 	containers, _, _ := unstructured.NestedSlice(deployment.Object, "spec", "template", "spec", "containers")
 	if image := containers[0].(map[string]any)["image"]; image != "example/coredns:v1" {
 		t.Errorf("image %v", image)
+	}
+}
+
+func TestAddonValues(t *testing.T) {
+	c := Config{Name: "eks-work", ServiceCIDR: netip.MustParsePrefix("10.100.0.0/16")}
+	const corefile = ".:53 {\n    errors\n    # \"quoted\": yes\n}\n"
+	objects, err := c.render(addonFile("coredns"), Addon{
+		Name: "coredns", Image: "example/coredns:v1", Values: map[string]any{"replicaCount": 3, "corefile": corefile},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range objects {
+		switch o.GetKind() {
+		case "Deployment":
+			if n, _, _ := unstructured.NestedFieldNoCopy(o.Object, "spec", "replicas"); fmt.Sprint(n) != "3" {
+				t.Errorf("%v replicas, want 3", n)
+			}
+		case "ConfigMap":
+			if text, _, _ := unstructured.NestedString(o.Object, "data", "Corefile"); text != corefile {
+				t.Errorf("Corefile %q, want %q", text, corefile)
+			}
+		}
+	}
+}
+
+func TestHasManifest(t *testing.T) {
+	if !HasManifest("coredns") || HasManifest("vpc-cni") || HasManifest("../system/rbac") {
+		t.Error("add-ons with a manifest: coredns, and no other")
 	}
 }

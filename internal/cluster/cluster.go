@@ -55,6 +55,9 @@ func (c Config) Issuer() string {
 	return "https://oidc.eks." + c.Region + ".amazonaws.com/id/" + c.ID
 }
 
+// EtcdPrefix is where the API server keeps its objects in the region's etcd.
+func (c Config) EtcdPrefix() string { return "/registry/" + c.ID }
+
 // DNSAddress is the address of the cluster's DNS Service: base + 10.
 func (c Config) DNSAddress() netip.Addr { return nth(c.ServiceCIDR, 10) }
 
@@ -72,6 +75,15 @@ func (c Config) PKI(name string) string { return filepath.Join(c.pkiDir(), name)
 func (c Config) ComponentKubeconfig(name string) string {
 	return filepath.Join(c.Dir, name+".kubeconfig")
 }
+
+// TokenWebhookFile tells the API server who authenticates bearer tokens.
+func (c Config) TokenWebhookFile() string { return filepath.Join(c.Dir, "token-webhook.kubeconfig") }
+
+// AuthorizationFile tells the API server who is asked about access, in which order.
+func (c Config) AuthorizationFile() string { return filepath.Join(c.Dir, "authorization.yaml") }
+
+// AccessWebhookFile leads to who is asked after RBAC.
+func (c Config) AccessWebhookFile() string { return filepath.Join(c.Dir, "access-webhook.kubeconfig") }
 
 func (c Config) pkiDir() string { return filepath.Join(c.Dir, "pki") }
 

@@ -334,6 +334,7 @@ func TestNames(t *testing.T) {
 		c.Issuer():              "https://oidc.eks.ap-northeast-2.amazonaws.com/id/0123456789ABCDEF0123456789ABCDEF",
 		c.EndpointName():        "0123456789ABCDEF0123456789ABCDEF.gr7.ap-northeast-2.eks.amazonaws.com",
 		c.DNSAddress().String(): "10.100.0.10",
+		c.EtcdPrefix():          "/registry/0123456789ABCDEF0123456789ABCDEF",
 	} {
 		if got != want {
 			t.Errorf("%s, want %s", got, want)

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -42,6 +43,7 @@ type lab struct {
 	dir    string // pins
 	plugin string // the program
 	vpc    *vpc.VPC
+	open   vpc.Firewall // what instance adds to
 	subnet []subnet.Subnet
 }
 
@@ -159,6 +161,13 @@ func (l *lab) instance(n, secondary int) *instance {
 		Namespace: set.Net,
 	})
 	if err != nil {
+		l.t.Fatal(err)
+	}
+	// The plugin's tests are not about security groups.
+	anything := []vpc.Rule{{Protocol: vpc.AnyProtocol, Prefix: netip.MustParsePrefix("0.0.0.0/0")}}
+	l.open.Groups = []vpc.Group{{ID: "open", Ingress: anything, Egress: anything}}
+	l.open.Interfaces = append(slices.Clone(l.open.Interfaces), vpc.Interface{ID: fmt.Sprint("eni-", n), Addresses: addrs, Groups: []string{"open"}})
+	if err := l.vpc.SetFirewall(l.open); err != nil {
 		l.t.Fatal(err)
 	}
 	return &instance{l, set, addrs[0], map[string]any{

@@ -48,13 +48,28 @@ type NodeGroup struct {
 	VolumeSizeGiB int
 	VolumeType    string   // EBS volume type, "gp3"
 	Zones         []string // the group's own, or else the cluster's
+
+	IAM NodeIAM
+}
+
+// NodeIAM is what a group's nodes may do on AWS.
+type NodeIAM struct {
+	PolicyARNs    []string // attached in place of eksctl's own, if there are any
+	AddonPolicies []string // the switches of withAddonPolicies that are on: autoScaler, ebs, …
 }
 
 // Taint is a Kubernetes taint; Effect is NoSchedule, PreferNoSchedule or NoExecute.
 type Taint struct{ Key, Value, Effect string }
 
 // Addon is an EKS add-on that the file names.
-type Addon struct{ Name, Version string }
+type Addon struct {
+	Name             string
+	Version          string // "": the one that EKS has by default
+	RoleARN          string // of its service account
+	Configuration    string // JSON or YAML, unchecked
+	ResolveConflicts string // none, overwrite or preserve; "" is EKS's default
+	Tags             map[string]string
+}
 
 // CloudWatch holds the control plane's log settings as the file has them.
 type CloudWatch struct {

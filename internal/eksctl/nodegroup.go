@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	kubeletapis "k8s.io/kubelet/pkg/apis"
 
+	"github.com/tarn-eks/tarn/internal/arn"
 	"github.com/tarn-eks/tarn/internal/instancetype"
 
 	"go.yaml.in/yaml/v3"
@@ -78,6 +79,7 @@ func (g *groupReader) group(cfg *ClusterConfig, zonesGiven bool) NodeGroup {
 		g.fault("name", "eksctl's stack %s would have %d characters, and CloudFormation takes %d: shorten this name or metadata.name", shown(stack), len(stack), maxStackName)
 	}
 	group.Spot, _ = g.n.get("spot").bool()
+	group.IAM = g.iam()
 	g.scaling(&group)
 	g.volume(&group)
 	for i, zone := range group.Zones {
@@ -96,6 +98,25 @@ func (g *groupReader) group(cfg *ClusterConfig, zonesGiven bool) NodeGroup {
 		group.Tags["alpha.eksctl.io/nodegroup-type"] = "managed"
 	}
 	return group
+}
+
+func (g *groupReader) iam() NodeIAM {
+	iam := g.n.get("iam")
+	nodes := NodeIAM{PolicyARNs: stringsOf(iam.get("attachPolicyARNs"))}
+	for i, item := range items(iam.get("attachPolicyARNs")) {
+		text, ok := item.string()
+		if parsed, err := arn.Parse(text); ok && (err != nil || parsed.Service != "iam" || !strings.HasPrefix(parsed.Resource, "policy/")) {
+			g.add(item.pos, fmt.Sprintf("%s.iam.attachPolicyARNs[%d]", g.path, i), "%s is not a policy's ARN: write it as arn:aws:iam::aws:policy/NAME", shown(text))
+		}
+	}
+	if switches := iam.get("withAddonPolicies"); switches != nil {
+		for _, e := range switches.entries {
+			if on, _ := e.value.bool(); on {
+				nodes.AddonPolicies = append(nodes.AddonPolicies, e.key)
+			}
+		}
+	}
+	return nodes
 }
 
 // count reads a number of nodes; nil when the file gives none.

@@ -219,8 +219,8 @@ func (r *reader) zoneList(n *node, path, region string) []string {
 	return zones
 }
 
-// builtInAddons run in every cluster of Tarn.
-var builtInAddons = []string{"vpc-cni", "coredns", "kube-proxy", "metrics-server"}
+// resolutions are what eksctl takes for resolveConflicts, whatever the case.
+var resolutions = []string{"none", "overwrite", "preserve"}
 
 func (r *reader) addons(n *node) []Addon {
 	var addons []Addon
@@ -233,11 +233,23 @@ func (r *reader) addons(n *node) []Addon {
 			r.add(item.get("name").pos, fmt.Sprintf("addons[%d].name", i), "add-on %s is named twice: remove one", shown(name))
 			continue
 		}
-		version, _ := item.get("version").string()
-		addons = append(addons, Addon{Name: name, Version: version})
-		if !slices.Contains(builtInAddons, name) {
-			r.ignore(item.get("name").pos, "addons["+name+"]")
+		addon := Addon{Name: name}
+		addon.Version, _ = item.get("version").string()
+		if slices.Contains([]string{"latest", "default"}, addon.Version) {
+			addon.Version = "" // there is one
 		}
+		addon.RoleARN, _ = item.get("serviceAccountRoleARN").string()
+		addon.Configuration, _ = item.get("configurationValues").string()
+		if resolve, ok := item.get("resolveConflicts").string(); ok {
+			addon.ResolveConflicts = strings.ToLower(resolve)
+			if !slices.Contains(resolutions, addon.ResolveConflicts) {
+				r.add(item.get("resolveConflicts").pos, fmt.Sprintf("addons[%d].resolveConflicts", i), "want one of %s, have %s", strings.Join(resolutions, ", "), shown(resolve))
+			}
+		}
+		if tags := item.get("tags"); tags != nil {
+			addon.Tags = r.tags(tags, fmt.Sprintf("addons[%d].tags", i))
+		}
+		addons = append(addons, addon)
 	}
 	return addons
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/tarn-eks/tarn/internal/api"
+	"github.com/tarn-eks/tarn/internal/caller"
 	"github.com/tarn-eks/tarn/internal/policy"
 	"github.com/tarn-eks/tarn/internal/sigv4"
 )
@@ -41,7 +42,7 @@ func (g *Gateway) unsigned(r *http.Request, c *call, refusal error) error {
 // authenticate checks the signature and fills in the caller. It leaves a checked
 // body to be read.
 func (g *Gateway) authenticate(r *http.Request, c *call, claimed sigv4.Identity) error {
-	c.region = claimed.Region
+	c.region = regionOf(claimed.Service, claimed.Region)
 	c.caller.AccessKeyID = claimed.AccessKeyID
 	if err := g.checkScope(r, c, claimed); err != nil {
 		return err
@@ -58,13 +59,27 @@ func (g *Gateway) authenticate(r *http.Request, c *call, claimed sigv4.Identity)
 	known := found.Caller
 	c.caller.Principal, c.caller.Session, c.caller.Region = known.Principal, known.Session, claimed.Region
 	c.session = found.SessionPolicies
-	if claimed.Service == "iam" && known.Session != nil && (known.Principal.Type == policy.Root || known.Principal.Type == policy.User) {
-		// IAM takes what GetSessionToken gives only with a second factor, which nobody
-		// here has, and says no more than this.
-		// https://docs.aws.amazon.com/STS/latest/APIReference/API_GetSessionToken.html
-		return &sigv4.Error{Cause: sigv4.UnknownKey}
+	if lacksFactor(claimed.Service, known) {
+		return &sigv4.Error{Cause: sigv4.UnknownKey} // IAM says no more than this
 	}
 	return nil
+}
+
+// lacksFactor says that the service, by its signing name, does not take the
+// credentials: IAM takes what GetSessionToken gives only with a second factor, which
+// nobody here has.
+// https://docs.aws.amazon.com/STS/latest/APIReference/API_GetSessionToken.html
+func lacksFactor(service string, c caller.Caller) bool {
+	return service == "iam" && c.Session != nil && (c.Principal.Type == policy.Root || c.Principal.Type == policy.User)
+}
+
+// regionOf is where AWS serves a service to which a request was signed for region,
+// as policies and records have it. The other global services are in each region, too.
+func regionOf(service, region string) string {
+	if service == "iam" || service == "route53" {
+		return globalRegion
+	}
+	return region
 }
 
 // checkScope checks what the credential scope and the list of signed headers say

@@ -180,7 +180,7 @@ func TestConditions(t *testing.T) {
 			r.Header.Set("User-Agent", "aws-cli/2.31")
 			r.Header.Set("Referer", "http://x.example/")
 			r.RemoteAddr = "192.0.2.7:1234"
-			sign(t, r, c.who, "iam", "us-east-1", noon)
+			sign(t, r, c.who, "iam", region, noon) // which is not where IAM is
 			if status, body := f.do(r); (status == 200) != holds {
 				t.Errorf("%s, if %s is %s, allowed %v: %d %s", c.who, c.key, c.value, holds, status, body)
 			}

@@ -12,6 +12,7 @@ import (
 	"github.com/tarn-eks/tarn/internal/api"
 	"github.com/tarn-eks/tarn/internal/caller"
 	"github.com/tarn-eks/tarn/internal/policy"
+	"github.com/tarn-eks/tarn/internal/sigv4"
 )
 
 // internal is what CloudTrail gives as the address and agent of AWS's own calls.
@@ -53,10 +54,7 @@ func (g *Gateway) Invoke(ctx context.Context, c caller.Caller, service, operatio
 	}
 	call := &call{
 		start: g.cfg.Now(), begin: time.Now(), service: s, name: operation, op: op, input: input,
-		caller: c, signing: s.SigningName, region: g.cfg.Region, session: sessionPolicies(ctx, c),
-	}
-	if s.SigningName == "iam" || s.SigningName == "route53" {
-		call.region = globalRegion
+		caller: c, signing: s.SigningName, region: regionOf(s.SigningName, g.cfg.Region), session: sessionPolicies(ctx, c),
 	}
 	g.invoke(caller.With(ctx, c), call)
 	g.record(call)
@@ -65,9 +63,12 @@ func (g *Gateway) Invoke(ctx context.Context, c caller.Caller, service, operatio
 
 func (g *Gateway) invoke(ctx context.Context, c *call) {
 	defer g.catch(c)
-	if c.caller.Principal.Type == policy.Service {
+	switch {
+	case c.caller.Principal.Type == policy.Service:
 		c.output, c.err = c.op.Call(ctx, c.service.handler, c.input)
-	} else {
+	case lacksFactor(c.signing, c.caller):
+		c.err = c.spell(&sigv4.Error{Cause: sigv4.UnknownKey})
+	default:
 		c.output, c.err = g.do(ctx, c)
 	}
 	if c.err != nil && ctx.Err() == nil {

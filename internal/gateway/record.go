@@ -26,9 +26,6 @@ func (g *Gateway) record(c *call) {
 		AWSRegion: c.region, SourceIPAddress: c.caller.SourceIP, UserAgent: c.caller.UserAgent,
 		RequestID: c.caller.RequestID, ReadOnly: trail.ReadOnly(c.signing, c.name), RecipientAccountID: g.cfg.Account,
 	}
-	if c.signing == "iam" || c.signing == "route53" {
-		r.AWSRegion = globalRegion
-	}
 	if c.input != nil {
 		r.RequestParameters = trail.Parameters(s.Service.Service, c.input)
 	}

@@ -98,6 +98,7 @@ func (g *Gateway) process(w http.ResponseWriter, r *http.Request, c *call) {
 	if c.signing = c.service.SigningName; c.signing == "" {
 		c.signing = claimed.Service
 	}
+	c.region = regionOf(c.signing, c.region)
 	c.protocol = c.service.Detect(r)
 	defer g.catch(c)
 	r.Body = http.MaxBytesReader(w, r.Body, c.service.maxBody)

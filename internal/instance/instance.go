@@ -45,6 +45,9 @@ type Config struct {
 	MTU          int
 	Resolver     netip.Addr // the VPC's DNS server
 
+	// Node says that the instance joins a cluster. One that does not runs nothing
+	// but the role's process, and the rest of this has no meaning for it.
+	Node       bool
 	ClusterDNS netip.Addr
 	Labels     map[string]string
 	Taints     []Taint

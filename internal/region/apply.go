@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -13,8 +13,6 @@ import (
 
 	"github.com/tarn-eks/tarn/internal/cluster"
 	"github.com/tarn-eks/tarn/internal/eksctl"
-	"github.com/tarn-eks/tarn/internal/loop/booting"
-	"github.com/tarn-eks/tarn/internal/loop/fleet"
 	"github.com/tarn-eks/tarn/internal/service/ec2"
 	"github.com/tarn-eks/tarn/internal/service/eks"
 	"github.com/tarn-eks/tarn/internal/store"
@@ -25,82 +23,130 @@ import (
 func (r *Region) Up(ctx context.Context, cc *eksctl.ClusterConfig) error {
 	r.applying.Lock()
 	defer r.applying.Unlock()
-	if cc == nil && r.identity.Cluster == "" {
+	if cc == nil && r.cluster() == "" {
 		return errors.New("the region has no cluster yet: its first start did not get that far; `tarn delete` and `tarn up` begin anew")
 	}
 	if cc != nil {
-		if err := r.check(cc); err != nil {
+		if err := r.check(ctx, cc); err != nil {
+			return err
+		}
+		if err := r.noteFile(cc); err != nil {
 			return err
 		}
 		if err := r.createNetwork(ctx, cc); err != nil {
 			return err
 		}
 	}
-	if r.network == nil {
-		err := r.progress.step("network", func(func(string)) (string, error) {
-			n, err := r.openNetwork(ctx)
-			if err != nil {
-				return "", err
-			}
-			r.mu.Lock()
-			r.network = n
-			r.mu.Unlock()
-			return fmt.Sprintf("%s %s", n.record.ID, n.record.CIDR), nil
-		})
-		if err != nil {
-			return err
+	err := r.progress.step("network", func(func(string)) (string, error) {
+		if err := r.openNetworks(ctx); err != nil {
+			return "", err
 		}
+		return r.networkNames(), nil
+	})
+	if err != nil {
+		return err
 	}
+	r.startLoops()
 	if cc != nil {
 		if err := r.createCluster(ctx, cc); err != nil {
 			return err
 		}
 	}
-	return r.converge(ctx)
+	name := r.cluster()
+	have, err := r.eks.Clusters.Get(ctx, name)
+	if errors.Is(err, store.ErrNotFound) {
+		r.warn("cluster %s has been deleted; `tarn up -f FILE` makes one", name)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	// One that has failed may do better now.
+	if err := r.eks.RetryCluster(ctx, have.Value); err != nil {
+		return err
+	}
+	err = r.progress.step("control plane", func(waiting func(string)) (string, error) {
+		return r.awaitCluster(ctx, name, waiting)
+	})
+	if err != nil {
+		return err
+	}
+	if cc != nil {
+		if err := r.applyAddons(ctx, cc); err != nil {
+			return err
+		}
+		if err := r.applyNodegroups(ctx, cc); err != nil {
+			return err
+		}
+	}
+	err = r.progress.step("nodes", func(waiting func(string)) (string, error) {
+		return r.awaitNodes(ctx, name, waiting)
+	})
+	if err != nil {
+		return err
+	}
+	return r.keepBaseline(ctx)
 }
 
 // check refuses a file that would turn the region into another one.
-func (r *Region) check(cc *eksctl.ClusterConfig) error {
+func (r *Region) check(ctx context.Context, cc *eksctl.ClusterConfig) error {
 	if cc.Region != r.identity.Region {
 		return fmt.Errorf("the file's region is %s and this one is %s: `tarn delete` first, or use another --data-dir", cc.Region, r.identity.Region)
 	}
-	if have := r.identity.Cluster; have != "" && have != cc.Name {
+	have := r.cluster()
+	if _, err := r.eks.Clusters.Get(ctx, have); have == "" || errors.Is(err, store.ErrNotFound) {
+		return nil // or it was deleted, and another one may take its place
+	}
+	if have != cc.Name {
 		return fmt.Errorf("the region has a cluster named %s and the file describes %s: `tarn delete` first, or use another --data-dir", have, cc.Name)
 	}
 	return nil
 }
 
-// createNetwork makes the VPC as eksctl does, unless it is there.
-func (r *Region) createNetwork(ctx context.Context, cc *eksctl.ClusterConfig) error {
+// vpcOf finds the VPC that a cluster file's cluster lives in, by the tag that
+// eksctl gives it. It returns store.ErrNotFound if there is none.
+func (r *Region) vpcOf(ctx context.Context, cluster string) (ec2.VPC, error) {
 	vpcs, _, err := r.ec2.VPCs.List(ctx, "")
 	if err != nil {
-		return err
+		return ec2.VPC{}, err
 	}
-	if len(vpcs) == 0 {
+	for _, v := range vpcs {
+		if v.Value.Tags[eksctlCluster] == cluster {
+			return v.Value, nil
+		}
+	}
+	return ec2.VPC{}, fmt.Errorf("the VPC of cluster %s: %w", cluster, store.ErrNotFound)
+}
+
+// createNetwork makes the VPC as eksctl does, unless it is there.
+func (r *Region) createNetwork(ctx context.Context, cc *eksctl.ClusterConfig) error {
+	v, err := r.vpcOf(ctx, cc.Name)
+	if errors.Is(err, store.ErrNotFound) {
 		_, _, err := r.ec2.CreateVPC(ctx, cc.VPCCIDR, cc.Zones, map[string]string{
 			"Name":                             "eksctl-" + cc.Name + "-cluster/VPC",
-			"alpha.eksctl.io/cluster-name":     cc.Name,
+			eksctlCluster:                      cc.Name,
 			"kubernetes.io/cluster/" + cc.Name: "shared",
 		})
 		return err
 	}
-	if have := vpcs[0].Value.CIDR; have != cc.VPCCIDR {
-		return fmt.Errorf("vpc.cidr: the VPC is %s and cannot become %s: `tarn delete` first", have, cc.VPCCIDR)
+	if err != nil {
+		return err
 	}
-	return r.checkZones(ctx, cc)
+	if v.CIDR != cc.VPCCIDR {
+		return fmt.Errorf("vpc.cidr: the VPC is %s and cannot become %s: `tarn delete` first", v.CIDR, cc.VPCCIDR)
+	}
+	return r.checkZones(ctx, v, cc)
 }
 
 // checkZones refuses zones that the VPC has no subnet in.
-func (r *Region) checkZones(ctx context.Context, cc *eksctl.ClusterConfig) error {
-	subnets, _, err := r.ec2.Subnets.List(ctx, "")
+func (r *Region) checkZones(ctx context.Context, v ec2.VPC, cc *eksctl.ClusterConfig) error {
+	subnets, err := r.publicSubnets(ctx, v.ID)
 	if err != nil {
 		return err
 	}
 	var have []string
 	for _, s := range subnets {
-		if s.Value.Public {
-			have = append(have, s.Value.Zone)
-		}
+		have = append(have, s.Zone)
 	}
 	slices.Sort(have)
 	wanted := slices.Clone(cc.Zones)
@@ -115,187 +161,80 @@ func (r *Region) checkZones(ctx context.Context, cc *eksctl.ClusterConfig) error
 	return nil
 }
 
-// createCluster makes the cluster and its node groups, and brings the sizes of
-// groups that exist to the file's.
-func (r *Region) createCluster(ctx context.Context, cc *eksctl.ClusterConfig) error {
-	if _, err := r.eks.Clusters.Get(ctx, cc.Name); errors.Is(err, store.ErrNotFound) {
-		public := r.publicSubnets(cc.Zones)
-		eni, err := r.ec2.CreateNetworkInterface(ctx, public[0], "Amazon EKS "+cc.Name)
-		if err != nil {
-			return err
-		}
-		_, err = r.eks.CreateCluster(ctx, eks.Cluster{
-			Name: cc.Name, Version: cc.Version, VPC: r.network.record.ID, Subnets: public,
-			Address: eni.Addresses[0], ServiceCIDR: cc.ServiceCIDR, Tags: cc.Tags,
-		})
-		if err != nil {
-			return err
-		}
-	} else if err != nil {
-		return err
-	}
-	for _, g := range cc.NodeGroups {
-		if err := r.applyNodegroup(ctx, cc.Name, g); err != nil {
-			return err
-		}
-	}
-	r.warnMissing(ctx, cc)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.identity.Cluster = cc.Name
-	return r.identity.save(r.layout)
-}
-
-func (r *Region) applyNodegroup(ctx context.Context, clusterName string, g eksctl.NodeGroup) error {
-	want := eks.Nodegroup{
-		Cluster: clusterName, Name: g.Name, Managed: g.Managed, InstanceType: g.InstanceType, Spot: g.Spot,
-		Min: g.Min, Max: g.Max, Desired: g.Desired, VolumeGiB: g.VolumeSizeGiB,
-		Labels: g.Labels, Tags: g.Tags, Subnets: r.publicSubnets(g.Zones),
-	}
-	for _, t := range g.Taints {
-		want.Taints = append(want.Taints, eks.Taint(t))
-	}
-	have, err := r.eks.Nodegroups.Get(ctx, want.Key())
-	if errors.Is(err, store.ErrNotFound) {
-		_, err := r.eks.CreateNodegroup(ctx, want)
-		return err
-	}
+// publicSubnets are the subnets of a VPC that were laid out as public ones.
+func (r *Region) publicSubnets(ctx context.Context, vpc string) ([]ec2.Subnet, error) {
+	items, _, err := r.ec2.Subnets.List(ctx, "")
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := unchangeable(have.Value, want); err != nil {
-		return err
-	}
-	if !maps.Equal(have.Value.Tags, want.Tags) {
-		r.progress.emit(Event{State: Warning, Detail: fmt.Sprintf("node group %s: its tags stay as they are", want.Name)})
-	}
-	if to := want.Scaling(); have.Value.Scaling() != to {
-		_, err = r.eks.ScaleNodegroup(ctx, clusterName, g.Name, to)
-	}
-	return err
-}
-
-// unchangeable refuses what cannot be changed in a node group that exists.
-func unchangeable(have, want eks.Nodegroup) error {
-	var errs []error
-	refuse := func(field string, from, to any) {
-		errs = append(errs, fmt.Errorf("node group %s: its %s is %v and cannot become %v: give the file's group another name", want.Name, field, from, to))
-	}
-	if have.InstanceType != want.InstanceType {
-		refuse("instanceType", have.InstanceType, want.InstanceType)
-	}
-	if have.VolumeGiB != want.VolumeGiB {
-		refuse("volumeSize", have.VolumeGiB, want.VolumeGiB)
-	}
-	if have.Managed != want.Managed || have.Spot != want.Spot {
-		refuse("kind (managed, spot)", fmt.Sprint(have.Managed, have.Spot), fmt.Sprint(want.Managed, want.Spot))
-	}
-	if !slices.Equal(have.Subnets, want.Subnets) {
-		refuse("availabilityZones", have.Subnets, want.Subnets)
-	}
-	if !maps.Equal(have.Labels, want.Labels) {
-		refuse("labels", have.Labels, want.Labels)
-	}
-	if !slices.Equal(have.Taints, want.Taints) {
-		refuse("taints", have.Taints, want.Taints)
-	}
-	return errors.Join(errs...)
-}
-
-// warnMissing names the node groups that the file does not have: like eksctl,
-// Up does not delete them.
-func (r *Region) warnMissing(ctx context.Context, cc *eksctl.ClusterConfig) {
-	groups, _, err := r.eks.Nodegroups.List(ctx, cc.Name+"/")
-	if err != nil {
-		return // what reads next says so
-	}
-	for _, g := range groups {
-		if !slices.ContainsFunc(cc.NodeGroups, func(want eksctl.NodeGroup) bool { return want.Name == g.Value.Name }) {
-			r.progress.emit(Event{State: Warning, Detail: fmt.Sprintf("node group %s is not in the file; it stays as it is", g.Value.Name)})
+	var public []ec2.Subnet
+	for _, s := range items {
+		if s.Value.Public && s.Value.VPC == vpc {
+			public = append(public, s.Value)
 		}
 	}
+	return public, nil
 }
 
-func (r *Region) publicSubnets(zones []string) []string {
-	var ids []string
-	for _, zone := range zones {
-		for _, s := range r.network.subnets {
-			if s.Public && s.Zone == zone {
-				ids = append(ids, s.ID)
+// awaitCluster returns when the control plane serves.
+func (r *Region) awaitCluster(ctx context.Context, name string, waiting func(string)) (string, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	follower := r.eks.Clusters.Follow(ctx, name)
+	defer func() {
+		cancel()
+		for range follower.C { // until it has ended
+		}
+	}()
+	tick := time.NewTicker(pollPause)
+	defer tick.Stop()
+	var c eks.Cluster
+	for {
+		select {
+		case s, ok := <-follower.C:
+			if !ok {
+				return "", follower.Err()
 			}
+			item, there := s.Get(name)
+			if !there {
+				return "", fmt.Errorf("cluster %s was deleted", name)
+			}
+			c = item.Value
+		case err := <-r.failed:
+			return "", err
+		case <-tick.C:
 		}
-	}
-	return ids
-}
-
-// converge starts what the store describes and waits for it.
-func (r *Region) converge(ctx context.Context) error {
-	item, err := r.eks.Clusters.Get(ctx, r.identity.Cluster)
-	if err != nil {
-		return err
-	}
-	config := r.describe(item.Value)
-	err = r.progress.step("control plane", func(waiting func(string)) (string, error) {
-		return "Kubernetes v" + cluster.Version + ", https://" + config.LocalAddress, r.startControlPlane(ctx, config)
-	})
-	if err != nil {
-		return err
-	}
-	r.startLoops()
-	err = r.progress.step("add-ons", func(func(string)) (string, error) {
-		preserved, err := config.ApplyAddons(ctx, cluster.Addons{CoreDNSImage: eksImage(r.identity.Region, coreDNSTag)})
-		if len(preserved) > 0 {
-			r.logger.Info("kept what was changed in add-ons", "objects", preserved)
+		p := r.controlPlane(name)
+		switch {
+		case c.Status == eks.Failed:
+			return "", fmt.Errorf("cluster %s failed: %s", name, reason(c))
+		case p != nil && p.process.Status().Restarts >= bootAttempts:
+			return "", p.process.Failure()
+		case c.Status == eks.Active && p != nil && p.ready.Load():
+			return "Kubernetes v" + cluster.Version + ", " + c.Endpoint.URL, nil
 		}
-		return "coredns", err
-	})
-	if err != nil {
-		return err
-	}
-	return r.progress.step("nodes", func(waiting func(string)) (string, error) {
-		return r.waitForNodes(ctx, config, waiting)
-	})
-}
-
-const coreDNSTag = "coredns:v1.15.0-eksbuild.1"
-
-// describe is what the control plane of a cluster is started with.
-func (r *Region) describe(c eks.Cluster) cluster.Config {
-	return cluster.Config{
-		Name: c.Name, Region: r.identity.Region, ID: c.ID,
-		Dir:          r.layout.cluster(c.Name),
-		Etcd:         r.store.Endpoint(),
-		Address:      c.Address,
-		LocalAddress: r.listen.api.Addr().String(),
-		ServiceCIDR:  c.ServiceCIDR,
+		waiting(string(c.Status))
 	}
 }
 
-// clusterConfig finds a cluster by name.
-func (r *Region) clusterConfig(ctx context.Context, name string) (cluster.Config, error) {
-	item, err := r.eks.Clusters.Get(ctx, name)
-	if err != nil {
-		return cluster.Config{}, err
+// reason is why a cluster is not as it should be.
+func reason(c eks.Cluster) string {
+	var reasons []string
+	for _, i := range c.Issues {
+		reasons = append(reasons, i.Message)
 	}
-	return r.describe(item.Value), nil
+	return strings.Join(reasons, "; ")
 }
 
-// startLoops starts the control loops, once.
-func (r *Region) startLoops() {
-	r.loops.Do(func() {
-		fleet := &fleet.Loop{EC2: r.ec2, EKS: r.eks, Logger: r.logger}
-		booting := &booting.Loop{EC2: r.ec2, Host: r.network.host, Logger: r.logger}
-		r.run("fleet", fleet.Run)
-		r.run("booting", booting.Run)
-	})
-}
+// pollPause is between two looks at what cannot be watched.
+const pollPause = 50 * time.Millisecond
 
 // bootAttempts is how often an instance may fail to boot before Up gives up.
 const bootAttempts = 3
 
-// waitForNodes returns when each node group has its size and every node has
+// awaitNodes returns when each node group has its size and every node has
 // said that it is Ready since this region started it.
-func (r *Region) waitForNodes(ctx context.Context, c cluster.Config, waiting func(string)) (string, error) {
+func (r *Region) awaitNodes(ctx context.Context, name string, waiting func(string)) (string, error) {
+	c := r.controlPlane(name).config
 	client, err := c.Client()
 	if err != nil {
 		return "", err
@@ -303,7 +242,7 @@ func (r *Region) waitForNodes(ctx context.Context, c cluster.Config, waiting fun
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		want, instances, err := r.wantedNodes(ctx)
+		want, instances, err := r.wantedNodes(ctx, name)
 		if err != nil {
 			return "", err
 		}
@@ -314,8 +253,8 @@ func (r *Region) waitForNodes(ctx context.Context, c cluster.Config, waiting fun
 		ready := 0
 		var late []string
 		for _, i := range instances {
-			p := r.network.host.process(i.ID)
-			if f := r.network.host.failure(i.ID); f.attempts >= bootAttempts {
+			p := r.host.process(i.ID)
+			if f := r.host.failure(i.ID); f.attempts >= bootAttempts {
 				return "", f.err
 			}
 			if p == nil {
@@ -355,15 +294,18 @@ func (r *Region) waitForNodes(ctx context.Context, c cluster.Config, waiting fun
 	}
 }
 
-// wantedNodes is how many nodes the groups ask for, and the instances alive.
-func (r *Region) wantedNodes(ctx context.Context) (int, []ec2.Instance, error) {
-	groups, _, err := r.eks.Nodegroups.List(ctx, "")
+// wantedNodes is how many nodes a cluster's groups ask for, and their instances
+// that are alive.
+func (r *Region) wantedNodes(ctx context.Context, cluster string) (int, []ec2.Instance, error) {
+	groups, _, err := r.eks.Nodegroups.List(ctx, cluster+"/")
 	if err != nil {
 		return 0, nil, err
 	}
 	want := 0
 	for _, g := range groups {
-		want += g.Value.Desired
+		if g.Value.Status != eks.Deleting {
+			want += g.Value.Desired
+		}
 	}
 	items, _, err := r.ec2.Instances.List(ctx, "")
 	if err != nil {
@@ -371,7 +313,7 @@ func (r *Region) wantedNodes(ctx context.Context) (int, []ec2.Instance, error) {
 	}
 	var alive []ec2.Instance
 	for _, item := range items {
-		if item.Value.Alive() {
+		if i := item.Value; i.Alive() && i.Bootstrap.Cluster == cluster && i.Bootstrap.Nodegroup != "" {
 			alive = append(alive, item.Value)
 		}
 	}

@@ -11,10 +11,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/tarn-eks/tarn/internal/cluster"
-	"github.com/tarn-eks/tarn/internal/eksctl"
-	"github.com/tarn-eks/tarn/internal/instance"
-	"github.com/tarn-eks/tarn/internal/instance/shim"
 	"github.com/tarn-eks/tarn/internal/service/ec2"
 	"github.com/tarn-eks/tarn/internal/service/eks"
 	"github.com/tarn-eks/tarn/internal/store"
@@ -23,10 +19,27 @@ import (
 func TestCreateNetwork(t *testing.T) {
 	r, cc := newRegion(t), builtIn()
 	for range 2 { // idempotent
-		r.withNetwork(t, cc)
-		if r.network.record.CIDR != cc.VPCCIDR || len(r.network.subnets) != 2*len(cc.Zones) {
-			t.Errorf("VPC %s with %d subnets", r.network.record.CIDR, len(r.network.subnets))
+		v, subnets := r.withNetwork(t, cc)
+		if v.CIDR != cc.VPCCIDR || len(subnets) != 2*len(cc.Zones) {
+			t.Errorf("VPC %s with %d subnets", v.CIDR, len(subnets))
 		}
+		found, err := r.vpcOf(t.Context(), cc.Name)
+		if err != nil || found.ID != v.ID {
+			t.Errorf("the VPC of the cluster is %s, %v, want %s", found.ID, err, v.ID)
+		}
+		public, err := r.publicSubnets(t.Context(), v.ID)
+		if err != nil || len(public) != len(cc.Zones) {
+			t.Errorf("%d public subnets, %v", len(public), err)
+		}
+		if names := r.networkNames(); names != v.ID+" 192.168.0.0/16" {
+			t.Errorf("people read %q", names)
+		}
+	}
+	if _, err := r.vpcOf(t.Context(), "another"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("the VPC of another cluster: %v", err)
+	}
+	if public, err := r.publicSubnets(t.Context(), "vpc-0"); err != nil || len(public) != 0 {
+		t.Errorf("public subnets of another VPC: %v, %v", public, err)
 	}
 	cc.VPCCIDR = netip.MustParsePrefix("10.0.0.0/16")
 	if err := r.createNetwork(t.Context(), cc); err == nil || !strings.Contains(err.Error(), "192.168.0.0/16") || !strings.Contains(err.Error(), "10.0.0.0/16") {
@@ -36,7 +49,7 @@ func TestCreateNetwork(t *testing.T) {
 
 func TestCreateCluster(t *testing.T) {
 	r, cc := newRegion(t), builtIn()
-	r.withNetwork(t, cc)
+	_, subnets := r.withNetwork(t, cc)
 	var first eks.Cluster
 	for n := range 2 { // idempotent
 		if err := r.createCluster(t.Context(), cc); err != nil {
@@ -48,179 +61,111 @@ func TestCreateCluster(t *testing.T) {
 		}
 		if n == 0 {
 			first = item.Value
-		} else if item.Value.ID != first.ID || item.Value.Address != first.Address {
-			t.Errorf("the second time it became %+v", item.Value)
+		} else if diff := cmp.Diff(first, item.Value, sameAddress); diff != "" {
+			t.Errorf("the second time it became another one: %s", diff)
 		}
 	}
-	enis, _, err := r.ec2.ENIs.List(t.Context(), "")
-	if err != nil || len(enis) != 1 || enis[0].Value.Addresses[0] != first.Address || enis[0].Value.Description != "Amazon EKS eks-work" {
-		t.Errorf("network interfaces: %+v, %v", enis, err)
+	if first.Status != eks.Creating || first.ServiceCIDR != cc.ServiceCIDR || !slices.Equal(first.LogTypes, cc.CloudWatch.LogTypes) || first.AuthenticationMode != "API_AND_CONFIG_MAP" {
+		t.Errorf("%+v", first)
 	}
+	var zones []string
 	for _, id := range first.Subnets {
-		i := slices.IndexFunc(r.network.subnets, func(s ec2.Subnet) bool { return s.ID == id })
-		if i < 0 || !r.network.subnets[i].Public {
+		i := slices.IndexFunc(subnets, func(s ec2.Subnet) bool { return s.ID == id })
+		if i < 0 || !subnets[i].Public {
 			t.Errorf("%s is no public subnet", id)
+			continue
 		}
+		zones = append(zones, subnets[i].Zone)
+	}
+	if !slices.Equal(zones, cc.Zones) {
+		t.Errorf("zones %v, want %v", zones, cc.Zones)
+	}
+	role, err := r.iam.Role(t.Context(), first.RoleARN)
+	if err != nil || !slices.Equal(role.Attached, []string{"arn:aws:iam::aws:policy/AmazonEKSClusterPolicy"}) {
+		t.Errorf("its role: %+v, %v", role, err)
+	}
+	// Who made it is root, who may enter it.
+	a, err := r.access(t.Context(), "eks-work")
+	if err != nil || a.Creator != "arn:aws:iam::000000000000:root" || len(a.Entries) != 1 {
+		t.Errorf("access: %+v, %v", a, err)
 	}
 	if id, err := LoadIdentity(string(r.layout)); err != nil || id.Cluster != "eks-work" {
 		t.Errorf("what is kept while the region is down: %+v, %v", id, err)
 	}
-	want, alive, err := r.wantedNodes(t.Context())
-	if err != nil || want != 3 || len(alive) != 0 {
-		t.Errorf("%d nodes are wanted, %d are alive, %v", want, len(alive), err)
+}
+
+// A cluster that cannot be made is not the region's.
+func TestCreateClusterThatIsRefused(t *testing.T) {
+	r, cc := newRegion(t), builtIn()
+	r.withNetwork(t, cc)
+	cc.Version = "1.2.3"
+	if err := r.createCluster(t.Context(), cc); err == nil || !strings.Contains(err.Error(), "cluster eks-work") || !strings.Contains(err.Error(), "1.2") {
+		t.Errorf("%v", err)
+	}
+	if r.cluster() != "" {
+		t.Errorf("the region's cluster is %q", r.cluster())
+	}
+	if Exists(string(r.layout)) {
+		t.Error("it is kept")
 	}
 }
 
-func TestNodegroupsFollowTheFile(t *testing.T) {
+func TestUpWithoutACluster(t *testing.T) {
 	r, cc := newRegion(t), builtIn()
-	cc.NodeGroups[0].Taints = []eksctl.Taint{{Key: "k", Value: "v", Effect: "NoSchedule"}}
-	r.withNetwork(t, cc)
-	if err := r.createCluster(t.Context(), cc); err != nil {
+	if err := r.check(t.Context(), cc); err != nil {
+		t.Errorf("a new region: %v", err)
+	}
+	r.withCluster(t, cc)
+	if err := r.check(t.Context(), cc); err != nil {
+		t.Errorf("the same file again: %v", err)
+	}
+	other := *cc
+	other.Name = "another"
+	if err := r.check(t.Context(), &other); err == nil || !strings.Contains(err.Error(), "eks-work") || !strings.Contains(err.Error(), "another") {
+		t.Errorf("another cluster: %v", err)
+	}
+	other = *cc
+	other.Region = "us-east-1"
+	if err := r.check(t.Context(), &other); err == nil || !strings.Contains(err.Error(), "us-east-1") {
+		t.Errorf("another region: %v", err)
+	}
+}
+
+func TestReason(t *testing.T) {
+	c := eks.Cluster{Issues: []eks.Issue{{Message: "a"}, {Message: "b"}}}
+	if got := reason(c); got != "a; b" {
+		t.Error(got)
+	}
+}
+
+func TestWantedNodes(t *testing.T) {
+	r, cc := newRegion(t), builtIn()
+	c := r.withCluster(t, cc)
+	if err := r.applyNodegroups(t.Context(), cc); err != nil {
 		t.Fatal(err)
 	}
-	get := func() eks.Nodegroup {
+	launch := func(b ec2.Bootstrap) ec2.Instance {
 		t.Helper()
-		item, err := r.eks.Nodegroups.Get(t.Context(), "eks-work/eks-work-nodegroup")
+		made, err := r.ec2.Launch(t.Context(), ec2.LaunchInput{Type: "t3.small", Subnet: c.Subnets[0], Count: 1, Bootstrap: b})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return item.Value
+		return made[0]
 	}
-	before := get()
-	if before.InstanceType != "t3.medium" || !before.Managed || before.Desired != 3 || before.VolumeGiB != 20 || len(before.Subnets) != 3 || before.Taints[0].Key != "k" {
-		t.Errorf("%+v", before)
-	}
-
-	cc.NodeGroups[0].Min, cc.NodeGroups[0].Desired, cc.NodeGroups[0].Max = 1, 4, 6
-	if err := r.createCluster(t.Context(), cc); err != nil {
+	member := launch(ec2.Bootstrap{Cluster: "eks-work", Nodegroup: "eks-work-nodegroup"})
+	launch(ec2.Bootstrap{Cluster: "eks-work"}) // joined by its user data
+	launch(ec2.Bootstrap{})
+	launch(ec2.Bootstrap{Cluster: "other", Nodegroup: "g"})
+	ended := launch(ec2.Bootstrap{Cluster: "eks-work", Nodegroup: "eks-work-nodegroup"})
+	if err := r.ec2.Terminate(t.Context(), ended.ID, "the test says so"); err != nil {
 		t.Fatal(err)
 	}
-	want := before
-	want.Min, want.Desired, want.Max = 1, 4, 6
-	if diff := cmp.Diff(want, get()); diff != "" {
-		t.Error(diff)
+	want, alive, err := r.wantedNodes(t.Context(), "eks-work")
+	if err != nil || want != 3 || len(alive) != 1 || alive[0].ID != member.ID {
+		t.Errorf("%d nodes are wanted, %+v are alive, %v", want, alive, err)
 	}
-
-	// A group that the file leaves out stays, and is named.
-	cc.NodeGroups[0].Name = "new"
-	from := r.progress.count()
-	if err := r.createCluster(t.Context(), cc); err != nil {
-		t.Fatal(err)
-	}
-	events, _ := r.progress.after(from)
-	if len(events) != 1 || events[0].State != Warning || !strings.Contains(events[0].Detail, "eks-work-nodegroup") {
-		t.Errorf("%+v", events)
-	}
-	if diff := cmp.Diff(want, get()); diff != "" {
-		t.Error(diff)
-	}
-}
-
-func TestUnchangeable(t *testing.T) {
-	have := eks.Nodegroup{
-		Name: "g", InstanceType: "t3.medium", VolumeGiB: 20, Managed: true, Min: 1, Max: 3, Desired: 2,
-		Subnets: []string{"a", "b"}, Labels: map[string]string{"a": "b"}, Taints: []eks.Taint{{Key: "k"}},
-		GroupName: "eks-g-1",
-	}
-	for _, test := range []struct {
-		change func(*eks.Nodegroup)
-		field  string // empty: allowed
-	}{
-		{func(*eks.Nodegroup) {}, ""},
-		{func(n *eks.Nodegroup) { n.Min, n.Max, n.Desired, n.GroupName = 2, 9, 8, "" }, ""},
-		{func(n *eks.Nodegroup) { n.InstanceType = "m5.large" }, "instanceType"},
-		{func(n *eks.Nodegroup) { n.VolumeGiB = 30 }, "volumeSize"},
-		{func(n *eks.Nodegroup) { n.Managed = false }, "managed"},
-		{func(n *eks.Nodegroup) { n.Spot = true }, "spot"},
-		{func(n *eks.Nodegroup) { n.Subnets = []string{"a"} }, "availabilityZones"},
-		{func(n *eks.Nodegroup) { n.Labels = nil }, "labels"},
-		{func(n *eks.Nodegroup) { n.Taints = []eks.Taint{{Key: "l"}} }, "taints"},
-	} {
-		want := have
-		test.change(&want)
-		err := unchangeable(have, want)
-		if (err == nil) != (test.field == "") || err != nil && (!strings.Contains(err.Error(), test.field) || !strings.Contains(err.Error(), "node group g")) {
-			t.Errorf("%q: %v", test.field, err)
-		}
-	}
-	all := unchangeable(have, eks.Nodegroup{Name: "g", InstanceType: "m5.large"})
-	if all == nil || !strings.Contains(all.Error(), "instanceType") || !strings.Contains(all.Error(), "taints") {
-		t.Errorf("not all at once: %v", all)
-	}
-}
-
-func TestMachineOfAnInstance(t *testing.T) {
-	if _, err := shim.Binary(); err != nil {
-		t.Skip(err)
-	}
-	r := newRegion(t)
-	h := &host{layout: r.layout, region: "ap-northeast-2", cidr: netip.MustParsePrefix("192.168.0.0/16")}
-	i := ec2.Instance{
-		ID: "i-1", Type: "t3.medium", Zone: "ap-northeast-2a", PrivateDNSName: "ip-192-168-1-2.ap-northeast-2.compute.internal",
-		Address: addr("192.168.1.2"), PodAddresses: []netip.Addr{addr("192.168.1.3")}, VolumeGiB: 20,
-		Bootstrap: ec2.Bootstrap{Labels: map[string]string{"mine": "x"}, Taints: []ec2.Taint{{Key: "k", Effect: "NoSchedule"}}, MaxPods: 17},
-	}
-	m, err := h.machine(i, cluster.Config{ServiceCIDR: netip.MustParsePrefix("10.100.0.0/16")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := instance.Config{
-		ID: "i-1", NodeName: i.PrivateDNSName, Region: "ap-northeast-2", Zone: "ap-northeast-2a",
-		Capacity: instance.Capacity{VCPU: 2, MemoryMiB: 4096, MaxPods: 17, ReservedCPUMilli: 70, ReservedMemoryMiB: 442, VolumeGiB: 20},
-		Address:  i.Address, PodAddresses: i.PodAddresses, MTU: 9001, Resolver: addr("192.168.0.2"), ClusterDNS: addr("10.100.0.10"),
-		Labels: map[string]string{
-			"mine": "x", "beta.kubernetes.io/instance-type": "t3.medium", "node.kubernetes.io/instance-type": "t3.medium",
-			"failure-domain.beta.kubernetes.io/region": "ap-northeast-2", "topology.kubernetes.io/region": "ap-northeast-2",
-			"failure-domain.beta.kubernetes.io/zone": "ap-northeast-2a", "topology.kubernetes.io/zone": "ap-northeast-2a",
-		},
-		Taints: []instance.Taint{{Key: "k", Effect: "NoSchedule"}}, Registry: "http://192.168.0.3",
-		PauseImage: "602401143452.dkr.ecr.ap-northeast-2.amazonaws.com/eks/pause:3.10", Cgroup: r.layout.cgroup() + "/i-1",
-	}
-	equal := cmp.Comparer(func(a, b netip.Addr) bool { return a == b })
-	if diff := cmp.Diff(want, m.Config, equal); diff != "" {
-		t.Error(diff)
-	}
-	if len(i.Bootstrap.Labels) != 1 {
-		t.Error("the instance's own labels were changed")
-	}
-	// What ends it must find what was made.
-	if left := h.remains("i-1"); left.Namespaces != m.Namespaces || left.Config.Cgroup != m.Config.Cgroup {
-		t.Errorf("%+v remain of %+v", left.Namespaces, m.Namespaces)
-	}
-	i.Type = "t3.nothing"
-	if _, err := h.machine(i, cluster.Config{}); err == nil {
-		t.Error("a machine of no type")
-	}
-}
-
-// The metadata service knows who asks by any of its addresses; the resolver has
-// a name for the primary one.
-func TestDirectory(t *testing.T) {
-	r := newRegion(t)
-	n := &network{record: ec2.VPC{ID: "vpc-1", CIDR: netip.MustParsePrefix("192.168.0.0/16")}, subnets: []ec2.Subnet{
-		{ID: "subnet-1", CIDR: netip.MustParsePrefix("192.168.0.0/19")}, {ID: "subnet-2", CIDR: netip.MustParsePrefix("192.168.32.0/19")}}}
-	item := func(id string, state ec2.State, first, pod string) store.Item[ec2.Instance] {
-		return store.Item[ec2.Instance]{Key: id, Value: ec2.Instance{
-			ID: id, Type: "t3.medium", State: state, Subnet: "subnet-2", Address: addr(first), PodAddresses: []netip.Addr{addr(pod)}}}
-	}
-	directory, primary := r.directory(n, store.Snapshot[ec2.Instance]{Items: []store.Item[ec2.Instance]{
-		item("i-1", ec2.Running, "192.168.32.10", "192.168.32.11"),
-		item("i-2", ec2.Pending, "192.168.32.20", "192.168.32.21"),
-		item("i-3", ec2.ShuttingDown, "192.168.32.30", "192.168.32.31"),
-		item("i-4", ec2.Terminated, "192.168.32.10", "192.168.32.11"), // had i-1's addresses before
-	}})
-	if want := []netip.Addr{addr("192.168.32.10"), addr("192.168.32.20")}; !slices.Equal(primary, want) {
-		t.Errorf("named: %v, want %v", primary, want)
-	}
-	for address, id := range map[string]string{
-		"192.168.32.10": "i-1", "192.168.32.11": "i-1", "192.168.32.20": "i-2", "192.168.32.21": "i-2", "192.168.32.30": "", "192.168.32.31": "",
-	} {
-		if got := directory[addr(address)].ID; got != id {
-			t.Errorf("%s is %q, want %q", address, got, id)
-		}
-	}
-	if got := directory[addr("192.168.32.10")].Interfaces[0].SubnetCIDR.String(); got != "192.168.32.0/19" {
-		t.Errorf("subnet %s", got)
+	if want, alive, err = r.wantedNodes(t.Context(), "eks"); err != nil || want != 0 || len(alive) != 0 {
+		t.Errorf("of a cluster whose name another one begins with: %d, %v, %v", want, alive, err)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/tarn-eks/tarn/internal/cluster"
 	"github.com/tarn-eks/tarn/internal/eksctl"
 	"github.com/tarn-eks/tarn/internal/service/ec2"
+	"github.com/tarn-eks/tarn/internal/service/eks"
 )
 
 // serveControl serves a region's control socket, and returns a client and a
@@ -60,12 +61,16 @@ func TestControlStatus(t *testing.T) {
 	}
 
 	cc := builtIn()
-	r.withNetwork(t, cc)
-	if err := r.createCluster(t.Context(), cc); err != nil {
+	r.withCluster(t, cc)
+	if err := r.applyNodegroups(t.Context(), cc); err != nil {
 		t.Fatal(err)
 	}
-	made, err := r.ec2.RunInstances(t.Context(), ec2.RunInput{
-		Type: "t3.medium", Subnet: r.network.subnets[0].ID, Count: 1, Bootstrap: ec2.Bootstrap{Cluster: cc.Name, Nodegroup: "g"},
+	subnets, _, err := r.ec2.Subnets.List(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err := r.ec2.Launch(t.Context(), ec2.LaunchInput{
+		Type: "t3.medium", Subnet: subnets[0].Key, Count: 1, Bootstrap: ec2.Bootstrap{Cluster: cc.Name, Nodegroup: "g"},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -73,9 +78,12 @@ func TestControlStatus(t *testing.T) {
 	if s, err = client.Status(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	want := &ClusterStatus{Name: "eks-work", Version: cluster.Version, Endpoint: "https://" + r.listen.api.Addr().String()}
+	want := &ClusterStatus{Name: "eks-work", Version: cluster.Version, Endpoint: "https://127.0.0.1:6443"}
 	if diff := cmp.Diff(want, s.Cluster); diff != "" {
 		t.Error(diff)
+	}
+	if s.Endpoint != "http://"+r.listen.endpoint.Addr().String() {
+		t.Errorf("the AWS endpoint is %s", s.Endpoint)
 	}
 	if s.DNS != "192.168.0.2" || s.Registry != r.listen.registry.Addr().String() || s.Kubeconfig != filepath.Join(string(r.layout), "kubeconfig") {
 		t.Errorf("%+v", s)
@@ -125,6 +133,9 @@ func TestControlUpTellsWhatItRefuses(t *testing.T) {
 		t.Errorf("the second one sees the start again: %+v", seen)
 	}
 	r.identity.Cluster = "eks-work"
+	if _, err := r.eks.Clusters.Create(t.Context(), "eks-work", eks.Cluster{Name: "eks-work"}); err != nil {
+		t.Fatal(err)
+	}
 	named := strings.ReplaceAll(string(eksctl.BuiltIn), "eks-work\n", "another\n")
 	if err := up("named.yaml", named); err == nil || !strings.Contains(err.Error(), "eks-work") || !strings.Contains(err.Error(), "another") {
 		t.Errorf("a file of another cluster: %v", err)

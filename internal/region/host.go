@@ -19,6 +19,7 @@ import (
 	"github.com/tarn-eks/tarn/internal/namespace"
 	"github.com/tarn-eks/tarn/internal/proc"
 	"github.com/tarn-eks/tarn/internal/service/ec2"
+	"github.com/tarn-eks/tarn/internal/store"
 	"github.com/tarn-eks/tarn/internal/subnet"
 	"github.com/tarn-eks/tarn/internal/vpc"
 )
@@ -35,10 +36,12 @@ type host struct {
 	layout  layout
 	account string
 	region  string
-	vpc     *vpc.VPC
-	cidr    netip.Prefix
-	subnets map[string]subnet.Subnet // by id
 	logger  *slog.Logger
+	// network finds an instance's VPC, and subnet its subnet.
+	network func(id string) (*network, error)
+	subnet  func(ctx context.Context, id string) (subnet.Subnet, error)
+	// covered waits until the VPC's firewall knows a network interface.
+	covered func(ctx context.Context, eni string) error
 	// cluster finds the cluster that an instance's bootstrap names.
 	cluster func(ctx context.Context, name string) (cluster.Config, error)
 	// deleteNode removes the Node of an instance that has ended, as the cloud's
@@ -56,7 +59,8 @@ type failure struct {
 	err      error
 }
 
-func (h *host) machine(i ec2.Instance, c cluster.Config) (instance.Machine, error) {
+// machine is what runs an instance; c is nil for one that joins no cluster.
+func (h *host) machine(i ec2.Instance, n *network, c *cluster.Config) (instance.Machine, error) {
 	t, err := instancetype.Lookup(i.Type)
 	if err != nil {
 		return instance.Machine{}, err
@@ -82,7 +86,7 @@ func (h *host) machine(i ec2.Instance, c cluster.Config) (instance.Machine, erro
 	for _, t := range i.Bootstrap.Taints {
 		taints = append(taints, instance.Taint(t))
 	}
-	return instance.Machine{
+	m := instance.Machine{
 		Dir:  h.layout.instance(i.ID),
 		Shim: binary,
 		Namespaces: namespace.Set{
@@ -98,14 +102,20 @@ func (h *host) machine(i ec2.Instance, c cluster.Config) (instance.Machine, erro
 				VolumeGiB: i.VolumeGiB,
 			},
 			Address: i.Address, PodAddresses: i.PodAddresses, MTU: vpc.DefaultMTU,
-			Resolver:   subnet.Resolver(h.cidr),
-			ClusterDNS: c.DNSAddress(),
-			Labels:     labels, Taints: taints,
-			Registry:   "http://" + registryAddress(h.cidr).String(),
+			Resolver: subnet.Resolver(n.record.CIDR),
+			Labels:   labels, Taints: taints,
+			Registry:   "http://" + servicesAddress(n.record.CIDR).String(),
 			PauseImage: pauseImage(h.region),
 			Cgroup:     h.layout.cgroup() + "/" + i.ID,
 		},
-	}, nil
+	}
+	if c != nil {
+		m.Config.Node, m.Config.ClusterDNS = true, i.Bootstrap.ClusterDNS
+		if !i.Bootstrap.ClusterDNS.IsValid() {
+			m.Config.ClusterDNS = c.DNSAddress()
+		}
+	}
+	return m, nil
 }
 
 // Boot implements booting.Host.
@@ -135,24 +145,41 @@ func (h *host) boot(ctx context.Context, i ec2.Instance) error {
 	if running {
 		return nil
 	}
-	c, err := h.cluster(ctx, i.Bootstrap.Cluster)
+	p, err := h.spawn(ctx, i)
 	if err != nil {
 		return fmt.Errorf("booting %s: %w", i.ID, err)
 	}
-	m, err := h.machine(i, c)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.processes[i.ID] = p
+	return nil
+}
+
+func (h *host) spawn(ctx context.Context, i ec2.Instance) (*proc.Process, error) {
+	n, err := h.network(i.VPC)
 	if err != nil {
-		return fmt.Errorf("booting %s: %w", i.ID, err)
+		return nil, err
+	}
+	joins, err := h.joins(ctx, i)
+	if err != nil {
+		return nil, err
+	}
+	m, err := h.machine(i, n, joins)
+	if err != nil {
+		return nil, err
 	}
 	if err := m.Prepare(); err != nil {
-		return fmt.Errorf("booting %s: %w", i.ID, err)
+		return nil, err
 	}
-	if err := h.attach(i, m.Namespaces.Net); err != nil {
-		return fmt.Errorf("booting %s: %w", i.ID, err)
+	if err := h.attach(ctx, i, n, m.Namespaces.Net); err != nil {
+		return nil, err
 	}
-	if err := c.IssueNode(m.KubernetesDir(), cluster.Node{Name: i.PrivateDNSName, Address: i.Address}); err != nil {
-		return fmt.Errorf("booting %s: %w", i.ID, err)
+	if joins != nil {
+		if err := joins.IssueNode(m.KubernetesDir(), cluster.Node{Name: i.PrivateDNSName, Address: i.Address}); err != nil {
+			return nil, err
+		}
 	}
-	p, err := proc.Start(proc.Spec{
+	return proc.Start(proc.Spec{
 		Name: i.ID,
 		// The path is resolved in the instance's root, where this program's own
 		// place on the machine does not exist.
@@ -165,43 +192,73 @@ func (h *host) boot(ctx context.Context, i ec2.Instance) error {
 		Grace:    nodeGrace,
 		Logger:   h.logger,
 	})
-	if err != nil {
-		return fmt.Errorf("booting %s: %w", i.ID, err)
-	}
-	h.mu.Lock()
-	h.processes[i.ID] = p
-	h.mu.Unlock()
-	return nil
 }
 
-func (h *host) attach(i ec2.Instance, netns string) error {
+// joins is the cluster that an instance becomes a node of, or nil. One whose user
+// data names a cluster that does not exist runs without: as on EC2, it is told so
+// on its console.
+func (h *host) joins(ctx context.Context, i ec2.Instance) (*cluster.Config, error) {
+	name := i.Bootstrap.Cluster
+	if name == "" {
+		return nil, nil
+	}
+	c, err := h.cluster(ctx, name)
+	if errors.Is(err, store.ErrNotFound) {
+		h.logger.Warn("an instance joins no cluster: that of its user data does not exist", "instance", i.ID, "cluster", name)
+		return nil, consoles{h.layout}.say(i.ID, fmt.Sprintf("No cluster found for name: %s. This instance is no node; once the cluster exists, reboot it.", name))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &c, nil
+}
+
+func (h *host) attach(ctx context.Context, i ec2.Instance, n *network, netns string) error {
 	mac, err := net.ParseMAC(i.MAC)
 	if err != nil {
 		return fmt.Errorf("the MAC address of %s: %w", i.ENI, err)
 	}
-	subnet, ok := h.subnets[i.Subnet]
-	if !ok {
-		return fmt.Errorf("the subnet %s of %s is not in the VPC", i.Subnet, i.ID)
+	subnet, err := h.subnet(ctx, i.Subnet)
+	if err != nil {
+		return err
 	}
-	return h.vpc.Attach(vpc.ENI{
+	err = n.vpc.Attach(vpc.ENI{
 		ID:        i.ENI,
 		Addresses: append([]netip.Addr{i.Address}, i.PodAddresses...),
 		MAC:       mac,
 		Subnet:    subnet,
 		Namespace: netns,
 	})
+	if err != nil {
+		return err
+	}
+	return h.covered(ctx, i.ENI)
+}
+
+// Halt implements booting.Host.
+func (h *host) Halt(ctx context.Context, i ec2.Instance) error {
+	if err := h.halt(ctx, i.ID); err != nil {
+		return err
+	}
+	n, err := h.network(i.VPC)
+	if err != nil {
+		return nil //nolint:nilerr // the wire went with the VPC
+	}
+	if err := n.vpc.Detach(i.ENI); err != nil {
+		return fmt.Errorf("stopping %s: %w", i.ID, err)
+	}
+	return nil
 }
 
 // End implements booting.Host.
 func (h *host) End(ctx context.Context, i ec2.Instance) error {
-	if err := h.halt(ctx, i.ID); err != nil {
+	if err := h.Halt(ctx, i); err != nil {
 		return err
 	}
-	if err := h.vpc.Detach(i.ENI); err != nil {
-		return fmt.Errorf("ending %s: %w", i.ID, err)
-	}
-	if err := h.deleteNode(ctx, i.Bootstrap.Cluster, i.PrivateDNSName); err != nil {
-		return fmt.Errorf("ending %s: %w", i.ID, err)
+	if i.Bootstrap.Cluster != "" {
+		if err := h.deleteNode(ctx, i.Bootstrap.Cluster, i.PrivateDNSName); err != nil {
+			return fmt.Errorf("ending %s: %w", i.ID, err)
+		}
 	}
 	if err := os.RemoveAll(h.layout.instance(i.ID)); err != nil {
 		return fmt.Errorf("removing the volume of %s: %w", i.ID, err)

@@ -10,7 +10,8 @@ import (
 
 // Ports are the loopback ports that a region listens on.
 type Ports struct {
-	API      int `json:"api"`      // Kubernetes API server
+	Endpoint int `json:"endpoint"` // AWS APIs
+	API      int `json:"api"`      // Kubernetes API server of the region's own cluster
 	Registry int `json:"registry"` // OCI registry
 }
 
@@ -57,3 +58,6 @@ func Exists(dataDir string) bool {
 	_, err := os.Stat(layout(dataDir).identity())
 	return !errors.Is(err, fs.ErrNotExist)
 }
+
+// Endpoint is the URL of the AWS APIs.
+func (id Identity) Endpoint() string { return fmt.Sprintf("http://127.0.0.1:%d", id.Ports.Endpoint) }

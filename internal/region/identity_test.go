@@ -16,7 +16,7 @@ func TestIdentity(t *testing.T) {
 	if _, err := LoadIdentity(dir); !errors.Is(err, fs.ErrNotExist) || Exists(dir) {
 		t.Errorf("before there is a region: %v, exists %v", err, Exists(dir))
 	}
-	want := Identity{Account: "123456789012", Region: "us-east-1", Cluster: "c", Ports: Ports{API: 7443, Registry: 7000}}
+	want := Identity{Account: "123456789012", Region: "us-east-1", Cluster: "c", Ports: Ports{Endpoint: 7566, API: 7443, Registry: 7000}}
 	for range 2 { // the second time over the first
 		if err := want.save(layout(dir)); err != nil {
 			t.Fatal(err)
@@ -41,12 +41,13 @@ func TestIdentity(t *testing.T) {
 }
 
 func TestOverride(t *testing.T) {
-	known := Ports{API: 1, Registry: 2}
+	known := Ports{Endpoint: 1, API: 2, Registry: 3}
 	for _, test := range []struct{ by, want Ports }{
 		{Ports{}, known},
-		{Ports{API: 3}, Ports{API: 3, Registry: 2}},
-		{Ports{Registry: 3}, Ports{API: 1, Registry: 3}},
-		{Ports{API: 3, Registry: 4}, Ports{API: 3, Registry: 4}},
+		{Ports{Endpoint: 4}, Ports{Endpoint: 4, API: 2, Registry: 3}},
+		{Ports{API: 4}, Ports{Endpoint: 1, API: 4, Registry: 3}},
+		{Ports{Registry: 4}, Ports{Endpoint: 1, API: 2, Registry: 4}},
+		{Ports{Endpoint: 4, API: 5, Registry: 6}, Ports{Endpoint: 4, API: 5, Registry: 6}},
 	} {
 		if got := override(known, test.by); got != test.want {
 			t.Errorf("%+v by %+v: %+v", known, test.by, got)
@@ -54,11 +55,11 @@ func TestOverride(t *testing.T) {
 	}
 }
 
-// freePorts are two that nobody has at the moment.
+// freePorts are some that nobody has at the moment.
 func freePorts(t *testing.T) Ports {
 	t.Helper()
 	var ports Ports
-	for _, p := range []*int{&ports.API, &ports.Registry} {
+	for _, p := range []*int{&ports.Endpoint, &ports.API, &ports.Registry} {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
@@ -74,7 +75,7 @@ func TestRegionsPorts(t *testing.T) {
 	open := func(id Identity) (Identity, error) {
 		r := &Region{layout: layout(dir), identity: id}
 		err := r.listenLocal()
-		for _, l := range []net.Listener{r.listen.api, r.listen.registry} {
+		for _, l := range []net.Listener{r.listen.endpoint, r.listen.api, r.listen.registry} {
 			if l != nil {
 				l.Close()
 			}
@@ -109,6 +110,16 @@ func TestRegionsPorts(t *testing.T) {
 	moved.Ports.API = freePorts(t).API
 	if got, err = open(Identity{Ports: Ports{API: moved.Ports.API}}); err != nil || got != moved {
 		t.Errorf("with another port: %+v, %v", got, err)
+	}
+
+	// A region from before there was an AWS endpoint gets a port for it.
+	before := moved
+	before.Ports.Endpoint = 0
+	if err := before.save(layout(dir)); err != nil {
+		t.Fatal(err)
+	}
+	if got, err = open(Identity{Ports: Ports{Endpoint: moved.Ports.Endpoint}}); err != nil || got != moved {
+		t.Errorf("from before there was an endpoint: %+v, %v", got, err)
 	}
 
 	// kubeconfigs name the port: it does not change by itself.
@@ -158,12 +169,18 @@ func TestLayout(t *testing.T) {
 			t.Errorf("%s stays after `tarn down`", path)
 		}
 	}
-	for _, path := range []string{l.etcd(), l.registry(), l.identity(), l.kubeconfig(), l.cluster("c"), l.instance("i-1"), l.log("region")} {
+	for _, path := range []string{l.etcd(), l.registry(), l.identity(), l.credentials(), l.sessionKey(), l.trail(), l.kubeconfig(), l.cluster("c"), l.instance("i-1"), l.log("region")} {
 		if !strings.HasPrefix(path, "/var/lib/tarn/") || strings.HasPrefix(path, l.run()) {
 			t.Errorf("%s does not outlast `tarn down`", path)
 		}
 	}
 	if a, b := l.cgroup(), layout("/var/lib/tarn2").cgroup(); a == b || !strings.HasPrefix(a, "tarn-") || strings.Contains(a, "/") {
 		t.Errorf("cgroups %s and %s", a, b)
+	}
+}
+
+func TestEndpoint(t *testing.T) {
+	if got := (Identity{Ports: Ports{Endpoint: 4566}}).Endpoint(); got != "http://127.0.0.1:4566" {
+		t.Error(got)
 	}
 }

@@ -15,10 +15,20 @@ type layout string
 func (l layout) etcd() string               { return filepath.Join(string(l), "etcd") }
 func (l layout) registry() string           { return filepath.Join(string(l), "registry") }
 func (l layout) identity() string           { return filepath.Join(string(l), "region.json") }
+func (l layout) credentials() string        { return filepath.Join(string(l), "credentials") }
+func (l layout) sessionKey() string         { return filepath.Join(string(l), "session.key") }
+func (l layout) baseline() string           { return filepath.Join(string(l), "baseline.json") }
+func (l layout) trail() string              { return filepath.Join(string(l), "log", "trail.json") }
 func (l layout) kubeconfig() string         { return filepath.Join(string(l), "kubeconfig") }
 func (l layout) cluster(name string) string { return filepath.Join(string(l), "clusters", name) }
 func (l layout) instance(id string) string  { return filepath.Join(string(l), "instances", id) }
 func (l layout) log(name string) string     { return filepath.Join(string(l), "log", name+".log") }
+
+// Kubeconfig is the kubeconfig of the region's cluster.
+func Kubeconfig(dataDir string) string { return layout(dataDir).kubeconfig() }
+
+// TrailFile is the record of the AWS calls of a state directory.
+func TrailFile(dataDir string) string { return layout(dataDir).trail() }
 
 // LogFile is the log of the region process of a state directory.
 func LogFile(dataDir string) string { return layout(dataDir).log("region") }

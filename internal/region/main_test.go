@@ -17,7 +17,7 @@ import (
 
 	"github.com/tarn-eks/tarn/internal/cluster"
 	"github.com/tarn-eks/tarn/internal/eksctl"
-	"github.com/tarn-eks/tarn/internal/proc"
+	"github.com/tarn-eks/tarn/internal/registry"
 	"github.com/tarn-eks/tarn/internal/service/ec2"
 	"github.com/tarn-eks/tarn/internal/service/eks"
 	"github.com/tarn-eks/tarn/internal/store/storetest"
@@ -70,8 +70,8 @@ func runChild(t *testing.T, program, mode string, attr *syscall.SysProcAttr) str
 	return strings.TrimSpace(line)
 }
 
-// newRegion is a region without a data plane: it has a store and ports, and
-// could do with neither root nor network.
+// newRegion is a region without a data plane: it has a store, ports and the AWS
+// services behind their endpoint, and could do with neither root nor network.
 func newRegion(t *testing.T) *Region {
 	t.Helper()
 	s := storetest.Open(t)
@@ -79,29 +79,52 @@ func newRegion(t *testing.T) *Region {
 	r := &Region{
 		layout: layout(shortDir(t)), identity: Identity{Account: "000000000000", Region: "ap-northeast-2"},
 		logger: slog.New(slog.DiscardHandler), progress: newProgress(),
-		store: s, eks: eks.New(s.Client()), failed: make(chan error, 1), background: background, stop: stop,
-		controlPlanes: map[string]*proc.Process{},
+		store: s, failed: make(chan error, 1), background: background, stop: stop,
+		networks: map[string]*network{}, controlPlanes: map[string]*controlPlane{},
 	}
 	var err error
-	if r.ec2, err = ec2.New(s.Client(), r.identity.Region); err != nil {
-		t.Fatal(err)
-	}
-	for _, l := range []*net.Listener{&r.listen.api, &r.listen.registry} {
+	for _, l := range []*net.Listener{&r.listen.endpoint, &r.listen.api, &r.listen.registry} {
 		if *l, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 			t.Fatal(err)
 		}
 	}
+	r.identity.Ports = Ports{
+		Endpoint: r.listen.endpoint.Addr().(*net.TCPAddr).Port,
+		API:      r.listen.api.Addr().(*net.TCPAddr).Port,
+		Registry: r.listen.registry.Addr().(*net.TCPAddr).Port,
+	}
+	if r.registry, err = registry.New(registry.Config{Dir: r.layout.registry(), Account: r.identity.Account}); err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
 		stop()
 		r.tasks.Wait()
-		r.listen.api.Close()
-		r.listen.registry.Close()
+		for _, l := range []net.Listener{r.listen.endpoint, r.listen.api, r.listen.registry} {
+			if l != nil {
+				l.Close()
+			}
+		}
+		if r.trail != nil {
+			if err := r.trail.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := r.registry.Close(); err != nil {
+			t.Error(err)
+		}
 	})
+	if err := r.openServices(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.openGateway(); err != nil {
+		t.Fatal(err)
+	}
 	return r
 }
 
-// withNetwork gives the region the VPC that a file describes, as a record.
-func (r *Region) withNetwork(t *testing.T, cc *eksctl.ClusterConfig) {
+// withNetwork gives the region the VPC that a file describes, as a record, and
+// returns it with its subnets.
+func (r *Region) withNetwork(t *testing.T, cc *eksctl.ClusterConfig) (ec2.VPC, []ec2.Subnet) {
 	t.Helper()
 	if err := r.createNetwork(t.Context(), cc); err != nil {
 		t.Fatal(err)
@@ -110,14 +133,47 @@ func (r *Region) withNetwork(t *testing.T, cc *eksctl.ClusterConfig) {
 	if err != nil || len(vpcs) != 1 {
 		t.Fatalf("%d VPCs, %v", len(vpcs), err)
 	}
-	subnets, _, err := r.ec2.Subnets.List(t.Context(), "")
+	items, _, err := r.ec2.Subnets.List(t.Context(), "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.network = &network{record: vpcs[0].Value, host: &host{processes: map[string]*proc.Process{}}}
-	for _, s := range subnets {
-		r.network.subnets = append(r.network.subnets, s.Value)
+	var subnets []ec2.Subnet
+	for _, s := range items {
+		subnets = append(subnets, s.Value)
 	}
+	r.networks[vpcs[0].Key] = &network{record: vpcs[0].Value}
+	return vpcs[0].Value, subnets
+}
+
+// withCluster gives the region the cluster that a file describes, as a record
+// that says that it runs.
+func (r *Region) withCluster(t *testing.T, cc *eksctl.ClusterConfig) eks.Cluster {
+	t.Helper()
+	r.withNetwork(t, cc)
+	if err := r.createCluster(t.Context(), cc); err != nil {
+		t.Fatal(err)
+	}
+	item, err := r.eks.Clusters.Get(t.Context(), cc.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.eks.ClusterStarted(t.Context(), item.Value, eks.Endpoint{URL: "https://127.0.0.1:6443", CA: []byte("PEM")}); err != nil {
+		t.Fatal(err)
+	}
+	if item, err = r.eks.Clusters.Get(t.Context(), cc.Name); err != nil {
+		t.Fatal(err)
+	}
+	return item.Value
+}
+
+// call makes an AWS call as the account's root.
+func call[O any](t *testing.T, r *Region, service, operation string, input any) *O {
+	t.Helper()
+	out, err := invoke[O](t.Context(), r, service, operation, input)
+	if err != nil {
+		t.Fatalf("%s: %v", operation, err)
+	}
+	return out
 }
 
 // shortDir is a data directory short enough for a unix socket.

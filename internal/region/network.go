@@ -7,206 +7,299 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/tarn-eks/tarn/images"
 	"github.com/tarn-eks/tarn/internal/dns"
 	"github.com/tarn-eks/tarn/internal/imds"
-	"github.com/tarn-eks/tarn/internal/proc"
-	"github.com/tarn-eks/tarn/internal/registry"
 	"github.com/tarn-eks/tarn/internal/service/ec2"
 	"github.com/tarn-eks/tarn/internal/store"
 	"github.com/tarn-eks/tarn/internal/subnet"
 	"github.com/tarn-eks/tarn/internal/vpc"
 )
 
-// eksRegistryAccount is the account that EKS's own images come from.
-const eksRegistryAccount = "602401143452"
-
-// registryAddress is where instances find the registry: the address that AWS
-// keeps for the future, base plus three.
-func registryAddress(cidr netip.Prefix) netip.Addr {
-	return subnet.Nth(cidr, 3)
-}
-
-func eksImage(region, name string) string {
-	return eksRegistryAccount + ".dkr.ecr." + region + ".amazonaws.com/eks/" + name
-}
-
-func pauseImage(region string) string { return eksImage(region, "pause:3.10") }
-
-// openRegistry opens the registry, puts the embedded images into it and serves
-// it on loopback.
-func (r *Region) openRegistry(ctx context.Context) (string, error) {
-	var err error
-	r.registry, err = registry.New(registry.Config{Dir: r.layout.registry(), Account: r.identity.Account, Logger: r.logger})
-	if err != nil {
-		return "", fmt.Errorf("opening the registry: %w", err)
-	}
-	all, err := images.All()
-	if err != nil {
-		return "", err
-	}
-	for _, i := range all {
-		if err := r.registry.Preload(ctx, i.Name, i.Tag, i.Image); err != nil {
-			return "", err
-		}
-	}
-	r.serveHTTP("registry", r.listen.registry, r.registry)
-	return r.listen.registry.Addr().String(), nil
-}
-
-// serveHTTP serves a listener until the region stops.
-func (r *Region) serveHTTP(name string, l net.Listener, handler http.Handler) {
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 30 * time.Second}
-	r.run(name, func(ctx context.Context) error {
-		stopped := context.AfterFunc(ctx, func() { _ = server.Close() })
-		defer stopped()
-		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			return err
-		}
-		return nil
-	})
-}
-
-// network is the region's VPC with what lives in it.
+// network is a VPC with what AWS serves in every one: the resolver, the metadata
+// service, and the ways to the registry and to the AWS endpoint.
 type network struct {
-	record  ec2.VPC
-	subnets []ec2.Subnet
-	vpc     *vpc.VPC
-	dns     *dns.Server
-	host    *host
+	record ec2.VPC
+	vpc    *vpc.VPC
+	dns    *dns.Server
 	// directory finds instances by their addresses; replaced at each change.
 	directory atomic.Pointer[map[netip.Addr]imds.Instance]
+
+	ctx   context.Context // ends with the network
+	end   context.CancelFunc
+	tasks sync.WaitGroup
 }
 
-// openNetwork opens the VPC and serves what AWS serves in every VPC: the
-// resolver, the metadata service, and the way to the registry.
-func (r *Region) openNetwork(ctx context.Context) (*network, error) {
-	vpcs, _, err := r.ec2.VPCs.List(ctx, "")
-	if err != nil {
-		return nil, err
-	}
-	if len(vpcs) != 1 {
-		return nil, fmt.Errorf("the region has %d VPCs, want one", len(vpcs))
-	}
-	subnets, _, err := r.ec2.Subnets.List(ctx, "")
-	if err != nil {
-		return nil, err
-	}
-	n := &network{record: vpcs[0].Value}
-	config := vpc.Config{Namespace: r.layout.namespace("vpc", "net"), CIDR: n.record.CIDR, Logger: r.logger}
-	byID := map[string]subnet.Subnet{}
-	for _, s := range subnets {
-		n.subnets = append(n.subnets, s.Value)
-		byID[s.Value.ID] = s.Value.Network()
-		config.Subnets = append(config.Subnets, s.Value.Network())
-	}
-	if n.vpc, err = vpc.Open(config); err != nil {
-		return nil, err
-	}
-	n.host = &host{
-		layout: r.layout, account: r.identity.Account, region: r.identity.Region,
-		vpc: n.vpc, cidr: n.record.CIDR, subnets: byID, logger: r.logger,
-		cluster: r.clusterConfig, deleteNode: r.deleteNode,
-		processes: map[string]*proc.Process{}, failures: map[string]failure{},
-	}
-	if err := r.serveNetwork(ctx, n); err != nil {
-		return nil, errors.Join(err, n.vpc.Delete())
-	}
-	return n, nil
+// servicesAddress is where a VPC's instances find the region's own services,
+// the registry and the AWS endpoint: the address that AWS keeps for the future,
+// base plus three.
+func servicesAddress(cidr netip.Prefix) netip.Addr { return subnet.Nth(cidr, 3) }
+
+// endpointInVPC is the AWS endpoint as pods see it.
+func endpointInVPC(cidr netip.Prefix) string {
+	return "http://" + netip.AddrPortFrom(servicesAddress(cidr), uint16(DefaultPorts.Endpoint)).String()
 }
 
-func (r *Region) serveNetwork(ctx context.Context, n *network) error {
-	at := func(a netip.Addr, port uint16) string { return netip.AddrPortFrom(a, port).String() }
-	resolver := subnet.Resolver(n.record.CIDR)
-	if err := n.vpc.AddAddress(registryAddress(n.record.CIDR)); err != nil {
+// networkOf finds the VPC of an id.
+func (r *Region) networkOf(id string) (*network, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if n := r.networks[id]; n != nil {
+		return n, nil
+	}
+	return nil, fmt.Errorf("the VPC %s is not open", id)
+}
+
+// openNetworks makes the VPCs that run those that the store has. It is harmless
+// when run again.
+func (r *Region) openNetworks(ctx context.Context) error {
+	r.opening.Lock()
+	defer r.opening.Unlock()
+	records, _, err := r.ec2.VPCs.List(ctx, "")
+	if err != nil {
+		return err
+	}
+	items, _, err := r.ec2.Subnets.List(ctx, "")
+	if err != nil {
+		return err
+	}
+	subnets := map[string][]subnet.Subnet{}
+	for _, s := range items {
+		subnets[s.Value.VPC] = append(subnets[s.Value.VPC], s.Value.Network())
+	}
+	wanted := map[string]bool{}
+	var errs []error
+	for _, item := range records {
+		wanted[item.Key] = true
+		errs = append(errs, r.openNetwork(ctx, item.Value, subnets[item.Key]))
+	}
+	for _, n := range r.openedNetworks() {
+		if !wanted[n.record.ID] {
+			errs = append(errs, r.closeNetwork(n))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (r *Region) openedNetworks() []*network {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var all []*network
+	for _, n := range r.networks {
+		all = append(all, n)
+	}
+	return all
+}
+
+// openNetwork opens a VPC, or gives the open one its new subnets.
+func (r *Region) openNetwork(ctx context.Context, record ec2.VPC, subnets []subnet.Subnet) error {
+	if n, err := r.networkOf(record.ID); err == nil {
+		return n.vpc.SetSubnets(subnets)
+	}
+	v, err := vpc.Open(vpc.Config{
+		Namespace: r.layout.namespace(record.ID, "net"),
+		CIDR:      record.CIDR, Subnets: subnets, Logger: r.logger,
+	})
+	if err != nil {
+		return err
+	}
+	n := &network{record: record, vpc: v}
+	n.ctx, n.end = context.WithCancel(r.background)
+	if err := r.furnish(ctx, n); err != nil {
+		return errors.Join(err, n.close())
+	}
+	r.mu.Lock()
+	r.networks[record.ID] = n
+	r.mu.Unlock()
+	return nil
+}
+
+// closeNetwork ends a VPC whose record is gone.
+func (r *Region) closeNetwork(n *network) error {
+	r.mu.Lock()
+	delete(r.networks, n.record.ID)
+	r.mu.Unlock()
+	return n.close()
+}
+
+func (n *network) close() error {
+	n.end()
+	n.tasks.Wait()
+	return n.vpc.Delete()
+}
+
+// runIn runs work until the network ends. Its failure is the region's.
+func (r *Region) runIn(n *network, name string, work func(context.Context) error) {
+	r.runUntil(n.ctx, &n.tasks, name+" in "+n.record.ID, work)
+}
+
+// furnish serves what a VPC has.
+func (r *Region) furnish(ctx context.Context, n *network) error {
+	at := func(a netip.Addr, port int) string { return netip.AddrPortFrom(a, uint16(port)).String() }
+	services := servicesAddress(n.record.CIDR)
+	if err := n.vpc.AddAddress(services); err != nil {
 		return err
 	}
 	n.dns = dns.New(dns.Config{Upstreams: dns.ResolvConf("/etc/resolv.conf"), Logger: r.logger})
-	for _, address := range []netip.Addr{resolver, vpc.DNSAddr} {
+	for _, address := range []netip.Addr{subnet.Resolver(n.record.CIDR), vpc.DNSAddr} {
 		packets, err := n.vpc.ListenPacket(ctx, "udp4", at(address, 53))
 		if err != nil {
 			return fmt.Errorf("listening for DNS: %w", err)
 		}
 		streams, err := n.vpc.Listen(ctx, "tcp4", at(address, 53))
 		if err != nil {
-			return fmt.Errorf("listening for DNS: %w", err)
+			return errors.Join(fmt.Errorf("listening for DNS: %w", err), packets.Close())
 		}
-		r.run("DNS", func(ctx context.Context) error { return n.dns.Serve(ctx, packets, streams) })
+		r.runIn(n, "DNS", func(ctx context.Context) error { return n.dns.Serve(ctx, packets, streams) })
 	}
 	metadata, err := n.vpc.Listen(ctx, "tcp4", at(vpc.MetadataAddr, 80))
 	if err != nil {
 		return fmt.Errorf("listening for instance metadata: %w", err)
 	}
-	handler := imds.New(imds.Config{Logger: r.logger, Lookup: func(a netip.Addr) (imds.Instance, bool) {
-		directory := n.directory.Load()
-		if directory == nil {
-			return imds.Instance{}, false
+	handler := imds.New(imds.Config{Logger: r.logger, Credentials: r.instanceCredentials, Lookup: n.lookup})
+	r.runIn(n, "instance metadata", func(ctx context.Context) error { return handler.Serve(ctx, metadata) })
+	for _, s := range []struct {
+		name    string
+		port    int
+		handler http.Handler
+	}{
+		{"registry", 80, r.registry},
+		{"AWS endpoint", DefaultPorts.Endpoint, r.gateway},
+	} {
+		l, err := n.vpc.Listen(ctx, "tcp4", at(services, s.port))
+		if err != nil {
+			return fmt.Errorf("listening for the %s in %s: %w", s.name, n.record.ID, err)
 		}
-		i, ok := (*directory)[a]
-		return i, ok
-	}})
-	r.run("instance metadata", func(ctx context.Context) error { return handler.Serve(ctx, metadata) })
-	inVPC, err := n.vpc.Listen(ctx, "tcp4", at(registryAddress(n.record.CIDR), 80))
-	if err != nil {
-		return fmt.Errorf("listening for image pulls: %w", err)
+		r.runIn(n, s.name, serveHTTP(l, s.handler))
 	}
-	r.serveHTTP("registry in the VPC", inVPC, r.registry)
-	r.run("directory of instances", func(ctx context.Context) error { return r.followInstances(ctx, n) })
+	r.runIn(n, "directory of instances", func(ctx context.Context) error { return r.followInstances(ctx, n) })
 	return nil
 }
 
-// followInstances tells the resolver and the metadata service of each change.
-func (r *Region) followInstances(ctx context.Context, n *network) error {
-	follower := r.ec2.Instances.Follow(ctx, "")
-	for snapshot := range follower.C {
-		directory, addresses := r.directory(n, snapshot)
-		n.directory.Store(&directory)
-		zones, err := dns.NewZones(dns.VPCZones(r.identity.Region, []netip.Prefix{n.record.CIDR}, addresses)...)
-		if err != nil {
-			return err
-		}
-		n.dns.SetZones(zones)
+// lookup finds the instance that has an address.
+func (n *network) lookup(a netip.Addr) (imds.Instance, bool) {
+	directory := n.directory.Load()
+	if directory == nil {
+		return imds.Instance{}, false
 	}
-	return follower.Err()
+	i, ok := (*directory)[a]
+	return i, ok
 }
 
-// directory is what the metadata service and the resolver know of instances.
-func (r *Region) directory(n *network, instances store.Snapshot[ec2.Instance]) (map[netip.Addr]imds.Instance, []netip.Addr) {
+// followNetworks opens and closes VPCs as clients make and delete them.
+func (r *Region) followNetworks(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	vpcs, subnets := r.ec2.VPCs.Follow(ctx, ""), r.ec2.Subnets.Follow(ctx, "")
+	defer func() {
+		cancel()
+		for range vpcs.C { // until it has ended
+		}
+		for range subnets.C {
+		}
+	}()
+	var again <-chan time.Time // after a failure
+	for {
+		select {
+		case _, ok := <-vpcs.C:
+			if !ok {
+				return vpcs.Err()
+			}
+		case _, ok := <-subnets.C:
+			if !ok {
+				return subnets.Err()
+			}
+		case <-again:
+		}
+		again = nil
+		if err := r.openNetworks(ctx); err != nil && ctx.Err() == nil {
+			r.logger.Error("bringing VPCs to their state", "error", err)
+			again = time.After(retryPause)
+		}
+	}
+}
+
+// retryPause is between attempts at what failed.
+const retryPause = 2 * time.Second
+
+// followInstances tells the resolver and the metadata service of each change.
+func (r *Region) followInstances(ctx context.Context, n *network) error {
+	ctx, cancel := context.WithCancel(ctx)
+	instances, subnets, groups := r.ec2.Instances.Follow(ctx, ""), r.ec2.Subnets.Follow(ctx, ""), r.ec2.SecurityGroups.Follow(ctx, "")
+	defer func() {
+		cancel()
+		for range instances.C { // until it has ended
+		}
+		for range subnets.C {
+		}
+		for range groups.C {
+		}
+	}()
+	var now surroundings
+	for {
+		var ok bool
+		select {
+		case now.instances, ok = <-instances.C:
+			if !ok {
+				return instances.Err()
+			}
+		case now.subnets, ok = <-subnets.C:
+			if !ok {
+				return subnets.Err()
+			}
+		case now.groups, ok = <-groups.C:
+			if !ok {
+				return groups.Err()
+			}
+		}
+		if err := r.announce(n, now); err != nil {
+			return err
+		}
+	}
+}
+
+// surroundings are what instances are told from.
+type surroundings struct {
+	instances store.Snapshot[ec2.Instance]
+	subnets   store.Snapshot[ec2.Subnet]
+	groups    store.Snapshot[ec2.SecurityGroup]
+}
+
+// announce replaces what the metadata service and the resolver know.
+func (r *Region) announce(n *network, now surroundings) error {
 	directory := map[netip.Addr]imds.Instance{}
-	var primary []netip.Addr
-	for _, item := range instances.Items {
+	var addresses []netip.Addr
+	for _, item := range now.instances.Items {
 		i := item.Value
-		if !i.Alive() {
+		if !i.Alive() || i.VPC != n.record.ID {
 			continue
 		}
-		view := r.metadata(n, i)
-		primary = append(primary, i.Address)
+		view := r.metadata(n, i, now.subnets, now.groups)
+		addresses = append(addresses, i.Address)
 		for _, a := range view.Interfaces[0].Addresses {
 			directory[a] = view
 		}
 	}
-	return directory, primary
+	zones, err := dns.NewZones(dns.VPCZones(r.identity.Region, []netip.Prefix{n.record.CIDR}, addresses)...)
+	if err != nil {
+		return err
+	}
+	n.directory.Store(&directory)
+	n.dns.SetZones(zones)
+	return nil
 }
 
-func (r *Region) metadata(n *network, i ec2.Instance) imds.Instance {
-	eni := imds.Interface{
-		ID: i.ENI, MAC: i.MAC, PrivateDNSName: i.PrivateDNSName,
-		Addresses: append([]netip.Addr{i.Address}, i.PodAddresses...),
-		SubnetID:  i.Subnet, VPCID: i.VPC, VPCCIDRs: []netip.Prefix{n.record.CIDR},
-	}
-	for _, s := range n.subnets {
-		if s.ID == i.Subnet {
-			eni.SubnetCIDR = s.CIDR
+// serveHTTP serves a listener until its context ends.
+func serveHTTP(l net.Listener, handler http.Handler) func(context.Context) error {
+	return func(ctx context.Context) error {
+		server := &http.Server{Handler: handler, ReadHeaderTimeout: 30 * time.Second}
+		stopped := context.AfterFunc(ctx, func() { _ = server.Close() })
+		defer stopped()
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			return err
 		}
-	}
-	return imds.Instance{
-		ID: i.ID, Type: i.Type, Architecture: "x86_64",
-		AccountID: r.identity.Account, Region: r.identity.Region, AvailabilityZone: i.Zone,
-		PendingTime: i.Launched, Interfaces: []imds.Interface{eni}, Tags: i.Tags,
-		// EKS's managed node groups set a hop limit of two, so that pods reach it.
-		Options: imds.Options{HTTPPutResponseHopLimit: 2},
+		return nil
 	}
 }

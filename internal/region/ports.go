@@ -15,11 +15,12 @@ import (
 )
 
 // DefaultPorts are asked for first.
-var DefaultPorts = Ports{API: 6443, Registry: 5000}
+var DefaultPorts = Ports{Endpoint: 4566, API: 6443, Registry: 5000}
 
 // listenLocal opens a loopback port. When another region has it, and the port
 // is not one that was chosen before, any free port is taken instead; when
-// another program has it, the error names the program.
+// another program has it, the error names the program and the flag, if there is
+// one, that chooses another port.
 func listenLocal(what string, port int, mayMove bool, flag string) (net.Listener, error) {
 	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if err == nil || !errors.Is(err, unix.EADDRINUSE) {
@@ -28,6 +29,9 @@ func listenLocal(what string, port int, mayMove bool, flag string) (net.Listener
 	holder := portHolder(port)
 	if mayMove && holder.tarn {
 		return net.Listen("tcp", "127.0.0.1:0")
+	}
+	if flag == "" {
+		return nil, fmt.Errorf("port %d, which the %s listens on, is taken by %s: end that program", port, what, holder)
 	}
 	return nil, fmt.Errorf("port %d, which the %s listens on, is taken by %s: end that program, or choose another port with --%s", port, what, holder, flag)
 }

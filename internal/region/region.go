@@ -15,13 +15,20 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/tarn-eks/tarn/internal/caller"
+	"github.com/tarn-eks/tarn/internal/gateway"
 	"github.com/tarn-eks/tarn/internal/instance"
+	"github.com/tarn-eks/tarn/internal/loop/filtering"
 	"github.com/tarn-eks/tarn/internal/namespace"
 	"github.com/tarn-eks/tarn/internal/proc"
 	"github.com/tarn-eks/tarn/internal/registry"
 	"github.com/tarn-eks/tarn/internal/service/ec2"
+	"github.com/tarn-eks/tarn/internal/service/ecr"
 	"github.com/tarn-eks/tarn/internal/service/eks"
+	"github.com/tarn-eks/tarn/internal/service/iam"
+	"github.com/tarn-eks/tarn/internal/service/sts"
 	"github.com/tarn-eks/tarn/internal/store"
+	"github.com/tarn-eks/tarn/internal/trail"
 	"github.com/tarn-eks/tarn/internal/vpc"
 )
 
@@ -31,7 +38,9 @@ type Config struct {
 	// Identity is what a new region becomes. One that exists keeps its own.
 	Identity Identity
 	Version  string // of Tarn
-	Logger   *slog.Logger
+	// AllowReset lets clients wipe what they made.
+	AllowReset bool
+	Logger     *slog.Logger
 }
 
 // Region is a running region.
@@ -41,14 +50,27 @@ type Region struct {
 	logger   *slog.Logger
 	progress *progress
 	started  time.Time
+	version  string
+	// allowReset lets clients wipe what they made.
+	allowReset bool
 
 	lock *os.File
 	// inherited says that a region which was killed has left instances behind.
 	inherited bool
 	store     *store.Server
+	iam       *iam.Service
+	sts       *sts.Service
 	ec2       *ec2.Service
 	eks       *eks.Service
+	ecr       *ecr.Service
 	registry  *registry.Registry
+	trail     *trail.Trail
+	gateway   *gateway.Gateway
+	root      caller.Caller // the account's root user
+	messages  *gateway.Messages
+	rotating  *sts.Rotating // credentials of instances
+	filtering *filtering.Loop
+	host      *host
 	listen    listeners
 
 	// failed gets the first error of what runs in the background.
@@ -57,16 +79,17 @@ type Region struct {
 	stop       func()
 	tasks      sync.WaitGroup
 
-	mu            sync.Mutex // guards the fields below, and identity.Cluster
-	network       *network   // nil until there is a VPC
-	controlPlanes map[string]*proc.Process
+	mu            sync.Mutex               // guards the fields below, and identity.Cluster
+	networks      map[string]*network      // the open ones, by the VPC's id
+	controlPlanes map[string]*controlPlane // those that run, by the cluster's name
 
 	applying sync.Mutex // one Up at a time
+	opening  sync.Mutex // one change of the networks at a time
 	loops    sync.Once
 }
 
 // listeners are the region's loopback ports.
-type listeners struct{ api, registry net.Listener }
+type listeners struct{ endpoint, api, registry net.Listener }
 
 // Lock takes the state directory, so that one process at a time has it.
 func Lock(dataDir string) (*os.File, error) {
@@ -106,10 +129,13 @@ func Open(ctx context.Context, cfg Config) (_ *Region, err error) {
 		logger:        cfg.Logger,
 		progress:      newProgress(),
 		started:       time.Now(),
+		version:       cfg.Version,
+		allowReset:    cfg.AllowReset,
 		failed:        make(chan error, 1),
 		background:    background,
 		stop:          stop,
-		controlPlanes: map[string]*proc.Process{},
+		networks:      map[string]*network{},
+		controlPlanes: map[string]*controlPlane{},
 	}
 	defer func() {
 		if err != nil {
@@ -140,12 +166,17 @@ func Open(ctx context.Context, cfg Config) (_ *Region, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.ec2, err = ec2.New(r.store.Client(), r.identity.Region); err != nil {
-		return nil, err
-	}
-	r.eks = eks.New(r.store.Client())
 	err = r.progress.step("registry", func(func(string)) (string, error) {
 		return r.openRegistry(ctx)
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = r.progress.step("AWS endpoint", func(func(string)) (string, error) {
+		if err := r.openServices(ctx); err != nil {
+			return "", err
+		}
+		return r.identity.Endpoint(), r.openGateway()
 	})
 	if err != nil {
 		return nil, err
@@ -200,6 +231,10 @@ func (r *Region) listenLocal() error {
 		return err
 	}
 	ports := override(DefaultPorts, r.identity.Ports)
+	moves := fresh || known.Ports.Endpoint == 0 // a region from before there was one
+	if r.listen.endpoint, err = listenLocal("AWS endpoint", ports.Endpoint, moves && r.identity.Ports.Endpoint == 0, "endpoint-port"); err != nil {
+		return err
+	}
 	if r.listen.api, err = listenLocal("Kubernetes API server", ports.API, fresh && r.identity.Ports.API == 0, "api-port"); err != nil {
 		return err
 	}
@@ -207,6 +242,7 @@ func (r *Region) listenLocal() error {
 		return err
 	}
 	r.identity.Ports = Ports{
+		Endpoint: r.listen.endpoint.Addr().(*net.TCPAddr).Port,
 		API:      r.listen.api.Addr().(*net.TCPAddr).Port,
 		Registry: r.listen.registry.Addr().(*net.TCPAddr).Port,
 	}
@@ -214,6 +250,9 @@ func (r *Region) listenLocal() error {
 }
 
 func override(ports, by Ports) Ports {
+	if by.Endpoint != 0 {
+		ports.Endpoint = by.Endpoint
+	}
 	if by.API != 0 {
 		ports.API = by.API
 	}
@@ -226,9 +265,14 @@ func override(ports, by Ports) Ports {
 // run runs work in the background until the region stops. Its failure is the
 // region's.
 func (r *Region) run(name string, work func(context.Context) error) {
-	r.tasks.Go(func() {
-		err := work(r.background)
-		if r.background.Err() != nil {
+	r.runUntil(r.background, &r.tasks, name, work)
+}
+
+// runUntil does so until ctx ends, for a part that comes and goes.
+func (r *Region) runUntil(ctx context.Context, tasks *sync.WaitGroup, name string, work func(context.Context) error) {
+	tasks.Go(func() {
+		err := work(ctx)
+		if ctx.Err() != nil {
 			return
 		}
 		if err == nil {
@@ -251,22 +295,29 @@ func (r *Region) Close(ctx context.Context) error {
 	r.stop()
 	r.applying.Lock() // an Up that is under way sees its context end
 	defer r.applying.Unlock()
+	r.mu.Lock() // a cluster that starts takes the API server's
+	open := []net.Listener{r.listen.endpoint, r.listen.api, r.listen.registry}
+	r.mu.Unlock()
 	// Loops first: after them nothing starts an instance any more.
-	for _, l := range []net.Listener{r.listen.api, r.listen.registry} {
+	for _, l := range open {
 		if l != nil {
 			_ = l.Close() // its server may have closed it
 		}
 	}
 	r.tasks.Wait()
 	var errs []error
-	if r.network != nil {
-		errs = append(errs, r.network.host.stop(ctx))
+	if r.host != nil {
+		errs = append(errs, r.host.stop(ctx))
 	}
 	for _, p := range r.controlPlanes {
-		p.Stop()
+		errs = append(errs, p.stop())
 	}
-	if r.network != nil {
-		errs = append(errs, r.network.vpc.Delete())
+	networks := r.openedNetworks()
+	for _, n := range networks {
+		errs = append(errs, n.close())
+	}
+	if r.trail != nil {
+		errs = append(errs, r.trail.Close())
 	}
 	if r.registry != nil {
 		errs = append(errs, r.registry.Close())
@@ -277,7 +328,7 @@ func (r *Region) Close(ctx context.Context) error {
 	if r.lock != nil {
 		// Pods that outlived a region that was killed go on until one has
 		// really started in its place.
-		if r.network != nil || !r.inherited {
+		if len(networks) > 0 || !r.inherited {
 			errs = append(errs, release(ctx, r.layout))
 		}
 		errs = append(errs, r.lock.Close())
@@ -292,8 +343,9 @@ func release(ctx context.Context, l layout) error {
 	var errs []error
 	errs = append(errs, instance.RemoveCgroups(ctx, l.cgroup()), instance.ReturnControllers(l.controllers()))
 	if _, err := os.Stat(l.namespaces()); err == nil {
-		router := l.namespace("vpc", "net")
-		if _, err := os.Stat(router); err == nil {
+		routers, err := filepath.Glob(l.namespace("vpc-*", "net"))
+		errs = append(errs, err)
+		for _, router := range routers {
 			errs = append(errs, vpc.Delete(router))
 		}
 		errs = append(errs, namespace.Teardown(l.namespaces()))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/tarn-eks/tarn/internal/cluster"
@@ -15,7 +16,7 @@ import (
 type Status struct {
 	Region        string            `json:"region"`
 	Account       string            `json:"account"`
-	Endpoint      string            `json:"endpoint"` // of the AWS APIs; empty until the front door exists
+	Endpoint      string            `json:"endpoint"` // of the AWS APIs
 	Kubeconfig    string            `json:"kubeconfig"`
 	CA            string            `json:"ca"`
 	DNS           string            `json:"dns"` // resolver in the VPC
@@ -37,6 +38,7 @@ type ClusterStatus struct {
 // NodegroupStatus is a node group's part of Status.
 type NodegroupStatus struct {
 	Name             string `json:"name"`
+	Cluster          string `json:"cluster"`
 	InstanceType     string `json:"instanceType"`
 	AutoScalingGroup string `json:"autoScalingGroup"`
 	Min              int    `json:"min"`
@@ -69,12 +71,13 @@ type ProcessStatus struct {
 // Status says what there is.
 func (r *Region) Status(ctx context.Context) (Status, error) {
 	r.mu.Lock()
-	network, current := r.network, r.identity.Cluster
+	current, host := r.identity.Cluster, r.host
 	controlPlanes := maps.Clone(r.controlPlanes)
 	r.mu.Unlock()
 	s := Status{
 		Region:        r.identity.Region,
 		Account:       r.identity.Account,
+		Endpoint:      r.identity.Endpoint(),
 		Kubeconfig:    r.layout.kubeconfig(),
 		Registry:      r.listen.registry.Addr().String(),
 		Nodegroups:    []NodegroupStatus{},
@@ -91,7 +94,10 @@ func (r *Region) Status(ctx context.Context) (Status, error) {
 	for _, item := range clusters {
 		if c := r.describe(item.Value); c.Name == current {
 			s.CA = c.CAFile()
-			s.Cluster = &ClusterStatus{Name: c.Name, Version: cluster.Version, Endpoint: "https://" + c.LocalAddress}
+			if n, err := r.networkOf(item.Value.VPC); err == nil {
+				s.DNS = subnet.Resolver(n.record.CIDR).String()
+			}
+			s.Cluster = &ClusterStatus{Name: c.Name, Version: cluster.Version, Endpoint: item.Value.Endpoint.URL}
 		}
 	}
 	groups, _, err := r.eks.Nodegroups.List(ctx, "")
@@ -100,23 +106,17 @@ func (r *Region) Status(ctx context.Context) (Status, error) {
 	}
 	for _, g := range groups {
 		s.Nodegroups = append(s.Nodegroups, NodegroupStatus{
-			Name: g.Value.Name, InstanceType: g.Value.InstanceType, AutoScalingGroup: g.Value.GroupName,
+			Name: g.Value.Name, Cluster: g.Value.Cluster, InstanceType: g.Value.InstanceType, AutoScalingGroup: g.Value.GroupName,
 			Min: g.Value.Min, Max: g.Value.Max, Desired: g.Value.Desired,
 		})
-	}
-	vpcs, _, err := r.ec2.VPCs.List(ctx, "")
-	if err != nil {
-		return s, err
-	}
-	for _, v := range vpcs {
-		s.DNS = subnet.Resolver(v.Value.CIDR).String()
 	}
 	instances, _, err := r.ec2.Instances.List(ctx, "")
 	if err != nil {
 		return s, err
 	}
-	for name, p := range controlPlanes {
-		s.Processes = append(s.Processes, ProcessStatus{Name: "control-plane-" + name, Log: p.LogFile()}.with(p.Status()))
+	for _, name := range slices.Sorted(maps.Keys(controlPlanes)) {
+		p := controlPlanes[name]
+		s.Processes = append(s.Processes, ProcessStatus{Name: "control-plane-" + name, Log: p.process.LogFile()}.with(p.process.Status()))
 	}
 	for _, item := range instances {
 		i := item.Value
@@ -124,10 +124,10 @@ func (r *Region) Status(ctx context.Context) (Status, error) {
 			ID: i.ID, Type: i.Type, State: i.State, Zone: i.Zone, Address: i.Address.String(),
 			Name: i.PrivateDNSName, Nodegroup: i.Bootstrap.Nodegroup, Launched: i.Launched,
 		})
-		if network == nil {
+		if host == nil {
 			continue
 		}
-		if p := network.host.process(i.ID); p != nil {
+		if p := host.process(i.ID); p != nil {
 			s.Processes = append(s.Processes, ProcessStatus{Name: i.ID, Log: p.LogFile()}.with(p.Status()))
 		}
 	}

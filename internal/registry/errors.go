@@ -105,6 +105,11 @@ type missing struct {
 	exists              func() bool // the repository
 }
 
+func (m missing) error() *wireError {
+	return &wireError{http.StatusNotFound, "NAME_UNKNOWN", fmt.Sprintf(
+		"The repository with name '%s' does not exist in the registry with id '%s'", m.repository, m.account)}
+}
+
 // inECRsWords gives errors the wording that users know from ECR, and a full
 // disk a status and a message of its own.
 func inECRsWords(m missing, dir string) func(int, []ociError) (int, []ociError) {
@@ -112,9 +117,8 @@ func inECRsWords(m missing, dir string) func(int, []ociError) (int, []ociError) 
 		for i, e := range errs {
 			switch {
 			case e.Code == "NAME_UNKNOWN", e.Code == "MANIFEST_UNKNOWN" && e.Message == "manifest unknown" && !m.exists():
-				errs[i] = ociError{Code: "NAME_UNKNOWN", Message: fmt.Sprintf(
-					"The repository with name '%s' does not exist in the registry with id '%s'", m.repository, m.account)}
-				status = http.StatusNotFound
+				e := m.error()
+				errs[i], status = ociError{Code: e.code, Message: e.message}, e.status
 			case e.Code == "MANIFEST_UNKNOWN" && e.Message == "manifest unknown":
 				errs[i] = ociError{Code: e.Code, Message: "Requested image not found"}
 			case diskFull(e.Detail):

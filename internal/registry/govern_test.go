@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -71,6 +72,22 @@ func TestGovern(t *testing.T) {
 	}
 	if resp, body := do(t, r, "GET", "/v2/none/tags/list", ""); resp.StatusCode != 404 || !strings.Contains(body, "The repository with name 'none' does not exist in the registry with id '111122223333'") {
 		t.Errorf("%s %s", resp.Status, body)
+	}
+
+	// One that is gone is gone, though its images' directories are still there.
+	for _, dgst := range slices.Sorted(maps.Keys(must(r.Manifests(t.Context(), "fixed")))) {
+		if resp, body := do(t, r, "GET", "/v2/fixed/tags/list", ""); resp.StatusCode != 200 {
+			t.Errorf("%s %s", resp.Status, body)
+		}
+		if err := r.Change(t.Context(), func(ctx context.Context) error { return r.DeleteManifest(ctx, "fixed", dgst) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	delete(rec.made, "fixed")
+	for _, path := range []string{"/v2/fixed/tags/list", "/v2/fixed/manifests/1"} {
+		if resp, body := do(t, r, "GET", path, ""); resp.StatusCode != 404 || !strings.Contains(body, "The repository with name 'fixed' does not exist") {
+			t.Errorf("%s %s", resp.Status, body)
+		}
 	}
 
 	rec.err = errors.New("the store is closed")

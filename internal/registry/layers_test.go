@@ -14,19 +14,19 @@ func TestUploads(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	append := func(id string, offset int64, part string, wantSize int64, want error) {
+	appendPart := func(id string, offset int64, part string, wantSize int64, want error) {
 		t.Helper()
 		size, err := r.AppendUpload(ctx, "team/app", id, offset, []byte(part))
 		if size != wantSize || !errors.Is(err, want) {
 			t.Errorf("append %q at %d: %d, %v", part, offset, size, err)
 		}
 	}
-	append(id, 0, "one ", 4, nil)
-	append(id, 3, "x", 4, fs.ErrInvalid)
-	append(id, 5, "x", 4, fs.ErrInvalid)
-	append(id, 4, "two", 7, nil)
-	append("00000000-0000-0000-0000-000000000000", 0, "x", 0, fs.ErrNotExist)
-	append("../../../team/app/_uploads/"+id, 7, "x", 0, fs.ErrNotExist)
+	appendPart(id, 0, "one ", 4, nil)
+	appendPart(id, 3, "x", 4, fs.ErrInvalid)
+	appendPart(id, 5, "x", 4, fs.ErrInvalid)
+	appendPart(id, 4, "two", 7, nil)
+	appendPart("00000000-0000-0000-0000-000000000000", 0, "x", 0, fs.ErrNotExist)
+	appendPart("../../../team/app/_uploads/"+id, 7, "x", 0, fs.ErrNotExist)
 	if size, err := r.UploadSize(ctx, "team/app", id); size != 7 || err != nil {
 		t.Errorf("%d, %v", size, err)
 	}
@@ -49,7 +49,7 @@ func TestUploads(t *testing.T) {
 	if id, err = r.StartUpload(ctx, "team/app"); err != nil {
 		t.Fatal(err)
 	}
-	append(id, 0, "three", 5, nil)
+	appendPart(id, 0, "three", 5, nil)
 	if err := r.FinishUpload(ctx, "team/app", id, digestOf("four")); !errors.Is(err, fs.ErrInvalid) {
 		t.Errorf("with another digest: %v", err)
 	}

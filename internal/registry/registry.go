@@ -180,8 +180,12 @@ func (r *Registry) serveOwn(w http.ResponseWriter, req *http.Request, t target, 
 	m.exists = func() bool {
 		return r.own.hasRepository(req.Context(), t.repository) || r.isKnown(req.Context(), t.repository)
 	}
-	if t.kind == "tags" && !r.own.hasRepository(req.Context(), t.repository) && r.isKnown(req.Context(), t.repository) {
-		writeNoTags(w, t.repository)
+	if t.kind == "tags" && !r.own.hasTags(req.Context(), t.repository) {
+		if m.exists() {
+			writeNoTags(w, t.repository)
+		} else {
+			writeError(w, m.error())
+		}
 		return
 	}
 	end, err := r.admit(req, t)

@@ -83,14 +83,37 @@ func (s *store) repository(ctx context.Context, name string) (distribution.Repos
 	return s.repos.Repository(ctx, named)
 }
 
-// hasRepository says whether an image was ever tagged in the repository.
+// hasTags says whether an image has a tag in the repository.
+func (s *store) hasTags(ctx context.Context, name string) bool {
+	repo, err := s.repository(ctx, name)
+	if err != nil {
+		return false
+	}
+	tags, err := repo.Tags(ctx).All(ctx)
+	return err == nil && len(tags) > 0
+}
+
+// hasRepository says whether there is an image in the repository. Where there was
+// one the library knows the repository for ever.
 func (s *store) hasRepository(ctx context.Context, name string) bool {
 	repo, err := s.repository(ctx, name)
 	if err != nil {
 		return false
 	}
-	_, err = repo.Tags(ctx).All(ctx)
-	return !errors.As(err, &distribution.ErrRepositoryUnknown{})
+	manifests, err := repo.Manifests(ctx)
+	if err != nil {
+		return false
+	}
+	all, ok := manifests.(distribution.ManifestEnumerator)
+	if !ok {
+		return false
+	}
+	found := false
+	_ = all.Enumerate(ctx, func(digest.Digest) error { // which fails where there is nothing
+		found = true
+		return storagedriver.ErrFilledBuffer // enough
+	})
+	return found
 }
 
 // manifest finds the manifest that ref, a tag or a digest, names. The content

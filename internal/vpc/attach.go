@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"strings"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -28,10 +27,8 @@ type ENI struct {
 const device = "eth0"
 
 func (e ENI) check() error {
-	if e.ID == "" || strings.ContainsFunc(e.ID, func(r rune) bool {
-		return r != '-' && (r < '0' || r > '9') && (r < 'a' || r > 'z')
-	}) {
-		return fmt.Errorf("the id %q is not made of letters, digits and dashes", e.ID)
+	if err := checkID(e.ID); err != nil {
+		return err
 	}
 	if len(e.MAC) != 6 {
 		return fmt.Errorf("the MAC %q has not six bytes", e.MAC)

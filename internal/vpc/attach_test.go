@@ -72,6 +72,7 @@ func TestInstancesReachEachOther(t *testing.T) {
 	if err := l.AddAddress(own); err != nil {
 		t.Fatal(err)
 	}
+	l.allow("eni-of-balancer", own)
 	if conn, err = l.DialFrom(t.Context(), own, "tcp", "192.168.64.30:80"); err != nil {
 		t.Fatal(err)
 	}

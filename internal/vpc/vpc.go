@@ -37,8 +37,8 @@ type Config struct {
 	// in a directory that namespace.Prepare was called for.
 	Namespace string
 	CIDR      netip.Prefix
-	Subnets   []subnet.Subnet
-	MTU       int // bytes; 0 means DefaultMTU
+	Subnets   []subnet.Subnet // at first; see SetSubnets
+	MTU       int             // bytes; 0 means DefaultMTU
 	Logger    *slog.Logger
 }
 
@@ -49,8 +49,11 @@ type VPC struct {
 	nl  *netlink.Handle // in the router's namespace
 	log *slog.Logger
 
-	mu sync.Mutex // one change to links and routes at a time
-	lo netlink.Link
+	mu      sync.Mutex // one change to links and routes at a time; guards subnets
+	subnets []subnet.Subnet
+	lo      netlink.Link
+
+	filter filter
 }
 
 // Open makes the VPC's router, or opens and repairs the one that is there, with
@@ -72,7 +75,7 @@ func Open(cfg Config) (*VPC, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open VPC: %w", err)
 	}
-	v := &VPC{cfg: cfg, net: n, nl: nl, log: cfg.Logger}
+	v := &VPC{cfg: cfg, subnets: slices.Clone(cfg.Subnets), net: n, nl: nl, log: cfg.Logger}
 	if err := v.furnish(); err != nil {
 		v.Close()
 		return nil, fmt.Errorf("open VPC: %w", err)
@@ -138,16 +141,53 @@ func (v *VPC) furnish() error {
 	if err != nil {
 		return fmt.Errorf("route %s to nowhere: %w", v.cfg.CIDR, err)
 	}
-	return nil
+	return v.openFilter()
 }
 
 // fixed lists the addresses that the router always has.
 func (v *VPC) fixed() []netip.Addr {
 	addrs := []netip.Addr{MetadataAddr, DNSAddr, subnet.Resolver(v.cfg.CIDR)}
-	for _, s := range v.cfg.Subnets {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, s := range v.subnets {
 		addrs = append(addrs, s.Router())
 	}
 	return addrs
+}
+
+// SetSubnets makes these the VPC's subnets: each has a router's address. Nothing
+// may be attached to one that goes.
+func (v *VPC) SetSubnets(subnets []subnet.Subnet) error {
+	if err := v.setSubnets(subnets); err != nil {
+		return fmt.Errorf("set the VPC's subnets: %w", err)
+	}
+	return v.refilter()
+}
+
+func (v *VPC) setSubnets(subnets []subnet.Subnet) error {
+	cfg := v.cfg
+	cfg.Subnets = subnets
+	if err := cfg.check(); err != nil {
+		return err
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	wanted := map[netip.Addr]bool{}
+	for _, s := range subnets {
+		wanted[s.Router()] = true
+		if err := v.AddAddress(s.Router()); err != nil {
+			return err
+		}
+	}
+	for _, s := range v.subnets {
+		if !wanted[s.Router()] {
+			if err := v.removeAddress(s.Router()); err != nil {
+				return err
+			}
+		}
+	}
+	v.subnets = slices.Clone(subnets)
+	return nil
 }
 
 // AddAddress makes addr an address of the router itself, for a service of the
@@ -166,6 +206,10 @@ func (v *VPC) RemoveAddress(addr netip.Addr) error {
 	if slices.Contains(v.fixed(), addr) {
 		return fmt.Errorf("remove address %s from the VPC: it belongs to the router", addr)
 	}
+	return v.removeAddress(addr)
+}
+
+func (v *VPC) removeAddress(addr netip.Addr) error {
 	err := v.nl.AddrDel(v.lo, hostAddr(addr))
 	if err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
 		return fmt.Errorf("remove address %s from the VPC: %w", addr, err)

@@ -28,6 +28,7 @@ type lab struct {
 	dir string
 	cfg Config
 	*VPC
+	open Firewall // what instance adds to
 }
 
 func newLab(t testing.TB) *lab {
@@ -82,7 +83,32 @@ func (l *lab) eni(n, index int, hosts ...uint32) ENI {
 	return e
 }
 
+// everything is a group that lets all in and out.
+var everything = Group{
+	ID:      "sg-everything",
+	Ingress: []Rule{{Protocol: AnyProtocol, Prefix: netip.PrefixFrom(netip.IPv4Unspecified(), 0)}},
+	Egress:  []Rule{{Protocol: AnyProtocol, Prefix: netip.PrefixFrom(netip.IPv4Unspecified(), 0)}},
+}
+
+// instance makes and attaches an instance that may do what it wants.
 func (l *lab) instance(e ENI) namespace.Set {
+	l.t.Helper()
+	l.allow(e.ID, e.Addresses...)
+	return l.closedInstance(e)
+}
+
+// allow lets the interface do what it wants.
+func (l *lab) allow(id string, addresses ...netip.Addr) {
+	l.t.Helper()
+	l.open.Groups = []Group{everything}
+	l.open.Interfaces = slices.DeleteFunc(slices.Clone(l.open.Interfaces), func(i Interface) bool { return i.ID == id })
+	l.open.Interfaces = append(l.open.Interfaces, Interface{id, slices.Clone(addresses), []string{everything.ID}})
+	if err := l.SetFirewall(l.open); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+func (l *lab) closedInstance(e ENI) namespace.Set {
 	l.t.Helper()
 	set := namespace.Set{Net: e.Namespace}
 	if err := namespace.Create(set); err != nil {
@@ -200,6 +226,31 @@ func TestAddressesOfTheRouter(t *testing.T) {
 	}
 	if err := l.RemoveAddress(MetadataAddr); err == nil {
 		t.Error("the metadata address was removed")
+	}
+}
+
+func TestSubnetsComeAndGo(t *testing.T) {
+	l := newLab(t)
+	all, router := l.cfg.Subnets, netip.MustParseAddr("192.168.32.1")
+	without := slices.DeleteFunc(slices.Clone(all), func(s subnet.Subnet) bool { return s.Router() == router })
+	for range 2 {
+		if err := l.SetSubnets(without); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.RemoveAddress(router); err != nil { // nobody's now
+		t.Error(err)
+	}
+	if err := l.SetSubnets(all); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.RemoveAddress(router); err == nil {
+		t.Error("a router's address was removed")
+	}
+	// An instance reaches its router, which is never filtered.
+	checkFlow(t, "the new subnet's router", flow{l.closedInstance(l.eni(1, 1, 10)), "", "icmp", router.String(), true})
+	if err := l.SetSubnets(append(all, all[0])); err == nil {
+		t.Error("a subnet twice was accepted")
 	}
 }
 

@@ -1,6 +1,7 @@
 // Command bench measures a region and prints a table: how long it takes to come
-// up, how long an extra instance takes, and what it needs while idle. It starts
-// regions of its own, needs root, and is never part of a test.
+// up, how long an extra instance takes, what it needs while idle, and how fast it
+// answers AWS's clients. It starts regions of its own, needs root, and is never
+// part of a test.
 //
 //	go run ./test/bench -tarn bin/tarn
 package main
@@ -16,10 +17,8 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/tarn-eks/tarn/internal/eksctl"
@@ -35,21 +34,21 @@ func main() {
 	}
 }
 
-// row is a line of the table.
-type row struct {
-	what   string
-	unit   string
-	target float64 // at most
-	values []float64
-}
-
 func run(ctx context.Context, args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	tarn := flags.String("tarn", "bin/tarn", "the binary to measure")
 	runs := flags.Int("n", 5, "how often to measure each time")
 	idle := flags.Duration("idle", 30*time.Second, "how long to watch an idle region")
+	load := flags.Duration("load", 10*time.Second, "how long to send requests each time")
+	only := flags.String("only", "", "measure one part: start, rest or calls")
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	if !slices.Contains([]string{"", "start", "rest", "calls"}, *only) {
+		return fmt.Errorf("there is no part %q: measure start, rest or calls", *only)
+	}
+	if *runs < 1 {
+		return errors.New("-n must be at least 1")
 	}
 	if os.Geteuid() != 0 {
 		return errors.New("regions need root: run it with sudo")
@@ -69,9 +68,24 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		}
 		_ = os.RemoveAll(dir)
 	}()
-	rows, err := b.measure(ctx, *runs, *idle)
-	if err != nil {
-		return err
+	parts := []struct {
+		name    string
+		measure func() ([]row, error)
+	}{
+		{"start", func() ([]row, error) { return b.starts(ctx, *runs) }},
+		{"rest", func() ([]row, error) { return b.rest(ctx, *idle) }},
+		{"calls", func() ([]row, error) { return b.calls(ctx, *runs, *load) }},
+	}
+	var rows []row
+	for _, p := range parts {
+		if *only != "" && *only != p.name {
+			continue
+		}
+		more, err := p.measure()
+		if err != nil {
+			return fmt.Errorf("measuring %s: %w", p.name, err)
+		}
+		rows = append(rows, more...)
 	}
 	return printTable(stdout, rows)
 }
@@ -94,7 +108,8 @@ func (b bench) timed(ctx context.Context, args ...string) (float64, error) {
 	return time.Since(began).Seconds(), err
 }
 
-func (b bench) measure(ctx context.Context, runs int, idle time.Duration) ([]row, error) {
+// starts measures how long a region and an extra instance take to come up.
+func (b bench) starts(ctx context.Context, runs int) ([]row, error) {
 	up := row{what: "tarn up, from nothing to three Ready nodes", unit: "s", target: 12}
 	again := row{what: "tarn up, after tarn down", unit: "s", target: 12}
 	extra := row{what: "an extra instance, from start to Ready", unit: "s", target: 3}
@@ -133,25 +148,28 @@ func (b bench) measure(ctx context.Context, runs int, idle time.Duration) ([]row
 			}
 		}
 	}
-	resting, err := b.rest(ctx, idle)
-	if err != nil {
-		return nil, err
+	return []row{up, again, extra}, nil
+}
+
+// settle brings the region up and waits until it rests. A new region has images
+// to unpack and caches to fill; rest begins when its processes use less than a
+// tenth of a core.
+func (b bench) settle(ctx context.Context) error {
+	if err := b.tarn(ctx, "up"); err != nil {
+		return err
 	}
-	return append([]row{up, again, extra}, resting...), nil
+	for {
+		busy, err := b.cpu(ctx, 2*time.Second)
+		if err != nil || busy < 10 {
+			return err
+		}
+	}
 }
 
 // rest measures a region that nobody uses.
 func (b bench) rest(ctx context.Context, idle time.Duration) ([]row, error) {
-	// A new region has images to unpack and caches to fill; rest begins when its
-	// processes use less than a tenth of a core.
-	for {
-		busy, err := b.cpu(ctx, 2*time.Second)
-		if err != nil {
-			return nil, err
-		}
-		if busy < 10 {
-			break
-		}
+	if err := b.settle(ctx); err != nil {
+		return nil, err
 	}
 	percent, err := b.cpu(ctx, idle)
 	if err != nil {
@@ -245,28 +263,4 @@ func (b bench) cpu(ctx context.Context, during time.Duration) (float64, error) {
 	}
 	after, err := total()
 	return (after - before) / time.Since(began).Seconds() * 100, err
-}
-
-func printTable(out io.Writer, rows []row) error {
-	fmt.Fprintf(out, "%d CPUs, %s/%s\n\n", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH)
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "\tmedian\tmin\tmax\tat most\tunit\t\t")
-	for _, r := range rows {
-		slices.Sort(r.values)
-		median := r.values[len(r.values)/2]
-		verdict := "met"
-		if median > r.target {
-			verdict = "MISSED"
-		}
-		fmt.Fprintf(w, "%s\t%.1f\t%.1f\t%.1f\t%.0f\t%s\t%s\t\n", r.what, median, r.values[0], r.values[len(r.values)-1], r.target, r.unit, verdict)
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	fmt.Fprint(out, `
-Resident set sizes count the pages of the one binary, some 140 MB of its file in
-the page cache, in every process anew: where they miss their target and the line
-below does not, that is why.
-`)
-	return nil
 }

@@ -47,3 +47,24 @@ func within(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 }
+
+// as FILE makes the script's further AWS calls with the keys in a file that the
+// aws CLI wrote: of create-access-key, assume-role or get-session-token. as root
+// goes back to the account's root.
+func as(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: as FILE, or as root")
+	}
+	type keys struct{ AccessKeyID, SecretAccessKey, SessionToken string }
+	var answer struct{ AccessKey, Credentials keys }
+	if args[0] != "root" {
+		ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &answer))
+	}
+	k := answer.AccessKey
+	if k.AccessKeyID == "" {
+		k = answer.Credentials
+	}
+	ts.Setenv("AWS_ACCESS_KEY_ID", k.AccessKeyID)
+	ts.Setenv("AWS_SECRET_ACCESS_KEY", k.SecretAccessKey)
+	ts.Setenv("AWS_SESSION_TOKEN", k.SessionToken)
+}

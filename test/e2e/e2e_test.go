@@ -21,13 +21,19 @@ func TestMain(m *testing.M) {
 	testscript.Main(main{m}, map[string]func(){
 		"tarn":      tarnProgram,
 		"kubectl":   kubectlProgram,
+		"aws":       awsProgram,
+		"account":   accountProgram,
+		"awsclient": awsClientProgram,
+		"eks":       eksProgram,
 		"fetch":     fetchProgram,
 		"image":     imageProgram,
 		"machine":   machineProgram,
+		"presign":   presignProgram,
 		"processes": processesProgram,
 		"waitfor":   waitforProgram,
 		"settles":   settlesProgram,
 		"listen":    listenProgram,
+		"reach":     reachProgram,
 		"isolated":  isolatedProgram,
 	})
 }
@@ -62,7 +68,7 @@ func TestAlone(t *testing.T) {
 func TestShared(t *testing.T) {
 	requirements(t)
 	r := newRegion(t)
-	r.tarn(t, "up", "-f", "testdata/shared/cluster.yaml", "--api-port", r.apiPort, "--registry-port", r.registryPort)
+	r.tarn(t, append([]string{"up", "-f", "testdata/shared/cluster.yaml"}, r.ports()...)...)
 	run(t, "testdata/shared", func(env *testscript.Env) error {
 		name, t := namespaceOf(env), env.T().(testing.TB)
 		r.tarn(t, "kubectl", "create", "namespace", name)
@@ -101,6 +107,7 @@ func run(t *testing.T, dir string, setup func(*testscript.Env) error) {
 		Dir:   dir,
 		Setup: setup,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"as":     as,
 			"let":    let,
 			"within": within,
 		},

@@ -28,18 +28,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fetchProgram is `fetch [-in PID] [-ca FILE] URL` in the scripts: one HTTP GET,
-// from inside a process's network if told so. It prints status and body.
+// fetchProgram is `fetch [-in PID] [-ca FILE] [-post] URL` in the scripts: one
+// HTTP GET, or a POST of nothing that may take minutes, from inside a process's
+// network if told so. It prints status and body.
 func fetchProgram() {
 	in := flag.Int("in", 0, "the process whose network namespace to use")
 	ca := flag.String("ca", "", "the only CA to trust")
+	post := flag.Bool("post", false, "POST instead of GET")
 	flag.Parse()
-	if err := fetch(*in, *ca, flag.Arg(0)); err != nil {
+	method, timeout := http.MethodGet, 20*time.Second
+	if *post {
+		method, timeout = http.MethodPost, 5*time.Minute
+	}
+	if err := fetch(*in, *ca, method, flag.Arg(0), timeout); err != nil {
 		fail(err)
 	}
 }
 
-func fetch(in int, ca, url string) error {
+func fetch(in int, ca, method, url string, timeout time.Duration) error {
 	transport := &http.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: x509.NewCertPool()},
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -58,8 +64,12 @@ func fetch(in int, ca, url string) error {
 			return fmt.Errorf("%s holds no certificate", ca)
 		}
 	}
-	client := http.Client{Transport: transport, Timeout: 20 * time.Second}
-	response, err := client.Get(url)
+	client := http.Client{Transport: transport, Timeout: timeout}
+	request, err := http.NewRequest(method, url, nil)
+	if err != nil {
+		return err
+	}
+	response, err := client.Do(request)
 	if err != nil {
 		return err
 	}
@@ -87,9 +97,15 @@ func enterNetwork(pid int) error {
 	return nil
 }
 
-// listenProgram is `listen ADDRESS` in the scripts: a program that has a port.
+// listenProgram is `listen [-in PID] ADDRESS` in the scripts: a program that has
+// a port, in a process's network if told so.
 func listenProgram() {
-	l, err := net.Listen("tcp", os.Args[1])
+	in := flag.Int("in", 0, "the process whose network namespace to use")
+	flag.Parse()
+	if err := enterNetwork(*in); err != nil {
+		fail(err)
+	}
+	l, err := net.Listen("tcp", flag.Arg(0))
 	if err != nil {
 		fail(err)
 	}
@@ -100,6 +116,30 @@ func listenProgram() {
 			fail(err)
 		}
 		_ = conn.Close()
+	}
+}
+
+// reachProgram is `reach [-in PID] ADDRESS` in the scripts: it prints whether a
+// TCP connection can be made: yes, refused, or no answer.
+func reachProgram() {
+	in := flag.Int("in", 0, "the process whose network namespace to use")
+	flag.Parse()
+	if err := enterNetwork(*in); err != nil {
+		fail(err)
+	}
+	// A packet that is lost is sent again after a second.
+	conn, err := net.DialTimeout("tcp", flag.Arg(0), 700*time.Millisecond)
+	var timeout net.Error
+	switch {
+	case err == nil:
+		fmt.Println("yes")
+		_ = conn.Close()
+	case errors.Is(err, unix.ECONNREFUSED):
+		fmt.Println("refused")
+	case errors.As(err, &timeout) && timeout.Timeout():
+		fmt.Println("no answer")
+	default:
+		fail(err)
 	}
 }
 
@@ -126,7 +166,8 @@ func isolatedProgram() {
 
 // imageProgram is `image push BASE REFERENCE` and `image save BASE REFERENCE
 // FILE` in the scripts: an image with the file /greeting, which holds the
-// reference, on top of one in a registry.
+// reference, on top of one in a registry. `image program NAME REFERENCE` pushes
+// an image that runs one of the programs here.
 func imageProgram() {
 	if err := makeImage(os.Args[1:]); err != nil {
 		fail(err)
@@ -135,7 +176,10 @@ func imageProgram() {
 
 func makeImage(args []string) error {
 	if len(args) < 3 {
-		return errors.New("usage: image push BASE REFERENCE | image save BASE REFERENCE FILE")
+		return errors.New("usage: image push BASE REFERENCE | image save BASE REFERENCE FILE | image program NAME REFERENCE")
+	}
+	if args[0] == "program" {
+		return pushSelf(args[1], args[2])
 	}
 	base, err := name.ParseReference(args[1])
 	if err != nil {
@@ -145,7 +189,7 @@ func makeImage(args []string) error {
 	if err != nil {
 		return fmt.Errorf("pulling %s: %w", base, err)
 	}
-	layer, err := greeting(args[2])
+	layer, err := fileLayer("greeting", 0o644, []byte(args[2]))
 	if err != nil {
 		return err
 	}
@@ -166,13 +210,14 @@ func makeImage(args []string) error {
 	}
 }
 
-func greeting(text string) (v1.Layer, error) {
+// fileLayer is a layer with one file.
+func fileLayer(name string, mode int64, content []byte) (v1.Layer, error) {
 	var file bytes.Buffer
 	w := tar.NewWriter(&file)
-	if err := w.WriteHeader(&tar.Header{Name: "greeting", Mode: 0o644, Size: int64(len(text))}); err != nil {
+	if err := w.WriteHeader(&tar.Header{Name: name, Mode: mode, Size: int64(len(content))}); err != nil {
 		return nil, err
 	}
-	if _, err := io.WriteString(w, text); err != nil {
+	if _, err := w.Write(content); err != nil {
 		return nil, err
 	}
 	if err := w.Close(); err != nil {

@@ -48,6 +48,7 @@ func binary(t testing.TB) string {
 type region struct {
 	binary, dir           string
 	source                string // the root of the source tree
+	endpointPort          string
 	apiPort, registryPort string
 }
 
@@ -64,7 +65,7 @@ func newRegion(t testing.TB) *region {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &region{binary: binary(t), dir: dir, source: source, apiPort: freePort(t), registryPort: freePort(t)}
+	r := &region{binary: binary(t), dir: dir, source: source, endpointPort: freePort(t), apiPort: freePort(t), registryPort: freePort(t)}
 	release := r.guard(t)
 	t.Cleanup(func() {
 		defer release()
@@ -143,9 +144,17 @@ func (r *region) tarn(t testing.TB, args ...string) {
 func (r *region) environment(env *testscript.Env) {
 	env.Setenv("TARN_BIN", r.binary)
 	env.Setenv("TARN_DATA_DIR", r.dir)
+	env.Setenv("ENDPOINT_PORT", r.endpointPort)
+	env.Setenv("AWS_DEFAULT_REGION", "ap-northeast-2")
+	env.Setenv("AWS_PAGER", "")
 	env.Setenv("API_PORT", r.apiPort)
 	env.Setenv("REGISTRY_PORT", r.registryPort)
 	env.Setenv("EXAMPLES", filepath.Join(r.source, "examples"))
+}
+
+// ports are the flags of `tarn up` that choose the region's ports.
+func (r *region) ports() []string {
+	return []string{"--endpoint-port=" + r.endpointPort, "--api-port=" + r.apiPort, "--registry-port=" + r.registryPort}
 }
 
 // nextPort is below the range that the kernel gives to outgoing connections, so
@@ -174,6 +183,21 @@ func tarnProgram() { become(append([]string{"tarn"}, os.Args[1:]...)) }
 // script's namespace.
 func kubectlProgram() {
 	become(append([]string{"tarn", "kubectl", "--namespace", os.Getenv("NAMESPACE")}, os.Args[1:]...))
+}
+
+// awsProgram is `aws` in the scripts: Debian's CLI, through `tarn aws` as the
+// account's root, or as whom the command `as` has chosen.
+func awsProgram() {
+	if err := os.Setenv("PATH", "/usr/bin:/bin"); err != nil { // not this program again
+		fail(err)
+	}
+	if os.Getenv("AWS_ACCESS_KEY_ID") == "" {
+		become(append([]string{"tarn", "aws"}, os.Args[1:]...))
+	}
+	const cli = "/usr/bin/aws"
+	endpoint := "http://127.0.0.1:" + os.Getenv("ENDPOINT_PORT")
+	err := syscall.Exec(cli, append([]string{"aws", "--endpoint-url", endpoint}, os.Args[1:]...), os.Environ())
+	fail(fmt.Errorf("running %s: %w", cli, err))
 }
 
 func become(args []string) {

@@ -18,6 +18,7 @@ import (
 type capacity struct {
 	cadvisor.Interface
 	config instance.Config
+	bootID string
 }
 
 func (c capacity) MachineInfo(logger klog.Logger) (*cadvisorapi.MachineInfo, error) {
@@ -35,6 +36,7 @@ func (c capacity) MachineInfo(logger klog.Logger) (*cadvisorapi.MachineInfo, err
 	machine.Topology = topology(c.config.Capacity)
 	machine.CloudProvider = cadvisorapi.AWS
 	machine.InstanceID = cadvisorapi.InstanceID(c.config.ID)
+	machine.BootID = c.bootID // a new one tells kubelet that the node was rebooted
 	// On EC2 the system UUID begins with ec2; the rest is the instance's own.
 	machine.SystemUUID = "ec2" + machine.MachineID[3:8] + "-" + machine.MachineID[8:12] + "-" + machine.MachineID[12:16] + "-" + machine.MachineID[16:20] + "-" + machine.MachineID[20:32]
 	return &machine, nil

@@ -39,7 +39,11 @@ func runKubelet(ctx context.Context, c instance.Config) error {
 	if err != nil {
 		return fmt.Errorf("starting cAdvisor: %w", err)
 	}
-	deps.CAdvisorInterface = capacity{Interface: advisor, config: c}
+	boot, _, err := bootID(bootIDFile)
+	if err != nil {
+		return err
+	}
+	deps.CAdvisorInterface = capacity{Interface: advisor, config: c, bootID: boot}
 	return kubelet.Run(ctx, server, deps, utilfeature.DefaultFeatureGate)
 }
 

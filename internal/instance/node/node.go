@@ -27,6 +27,18 @@ func Run(ctx context.Context, c instance.Config) error {
 	if err := c.Join(); err != nil {
 		return err
 	}
+	// What is written here is the instance's console.
+	boot, fresh, err := bootID(bootIDFile)
+	if err != nil {
+		return err
+	}
+	if fresh {
+		klog.InfoS("The instance has booted", "instance", c.ID, "bootID", boot, "hostname", c.NodeName, "address", c.Address, "node", c.Node)
+	}
+	if !c.Node {
+		<-ctx.Done()
+		return nil
+	}
 	// Each component applies the logging configuration; the first one counts.
 	logsapi.ReapplyHandling = logsapi.ReapplyHandlingIgnoreUnchanged
 	rest.SetDefaultWarningHandler(rest.NoWarnings{})

@@ -19,9 +19,15 @@ type Host interface {
 	// Boot starts the instance, or finds it started. It is harmless when run
 	// again.
 	Boot(ctx context.Context, i ec2.Instance) error
+	// Halt stops the instance; its disk and its addresses stay. It returns nil if
+	// it does not run.
+	Halt(ctx context.Context, i ec2.Instance) error
 	// End ends the instance and removes all that it had. It returns nil if
 	// there is nothing left of it.
 	End(ctx context.Context, i ec2.Instance) error
+	// Forget removes what an instance that has ended is remembered by: what its
+	// console has shown. It is harmless when run again.
+	Forget(ctx context.Context, i ec2.Instance) error
 }
 
 // EC2 shows a terminated instance for about an hour.
@@ -47,16 +53,27 @@ type Act int
 const (
 	Nothing Act = iota
 	Boot
+	Reboot
+	Halt
 	End
 	Forget
 )
 
-// Decide says what to do about an instance; booted tells whether this process
-// has booted it already.
-func Decide(i ec2.Instance, booted bool, now time.Time) Act {
+// Booted is what this process has done with an instance.
+type Booted struct {
+	Running bool
+	Reboots int // those that it has followed
+}
+
+// Decide says what to do about an instance.
+func Decide(i ec2.Instance, b Booted, now time.Time) Act {
 	switch {
-	case i.State == ec2.Pending, i.State == ec2.Running && !booted:
+	case i.State == ec2.Pending, i.State == ec2.Running && !b.Running:
 		return Boot
+	case i.State == ec2.Running && i.Reboots > b.Reboots:
+		return Reboot
+	case i.State == ec2.Stopping:
+		return Halt
 	case i.State == ec2.ShuttingDown:
 		return End
 	case i.State == ec2.Terminated && now.Sub(i.Ended) >= keepTerminated:
@@ -69,7 +86,7 @@ func Decide(i ec2.Instance, booted bool, now time.Time) Act {
 // task is what the loop knows of one instance.
 type task struct {
 	busy   bool // it is being booted or ended
-	booted bool // this process has booted it
+	booted Booted
 	failed bool // the last attempt did; the next tick brings another one
 	// tried is the revision of the instance that was acted on last: what the loop
 	// sees next may still be that one, although the act has changed it.
@@ -77,9 +94,10 @@ type task struct {
 }
 
 type outcome struct {
-	id  string
-	act Act
-	err error
+	id      string
+	act     Act
+	reboots int
+	err     error
 }
 
 // Run acts on every change until ctx ends, on several instances at once and on
@@ -116,7 +134,10 @@ func (l *Loop) Run(ctx context.Context) error {
 			})
 		case o := <-done:
 			t := tasks[o.id]
-			t.busy, t.booted, t.failed = false, o.act == Boot && o.err == nil, o.err != nil
+			t.busy, t.failed = false, o.err != nil
+			if o.act != Reboot || o.err == nil { // one that failed is still to be rebooted
+				t.booted = Booted{(o.act == Boot || o.act == Reboot) && o.err == nil, o.reboots}
+			}
 			if o.err != nil && ctx.Err() == nil {
 				l.Logger.Error("bringing an instance to its state", "instance", o.id, "error", o.err)
 			}
@@ -140,7 +161,7 @@ func (l *Loop) Run(ctx context.Context) error {
 			}
 			t.busy, t.tried = true, item.Revision
 			running.Go(func() {
-				o := outcome{i.ID, act, l.act(ctx, i, act)}
+				o := outcome{i.ID, act, i.Reboots, l.act(ctx, i, act)}
 				select {
 				case done <- o:
 				case <-ctx.Done():
@@ -157,12 +178,25 @@ func (l *Loop) act(ctx context.Context, i ec2.Instance, act Act) error {
 			return err
 		}
 		return l.EC2.MarkRunning(ctx, i.ID)
+	case Reboot:
+		if err := l.Host.Halt(ctx, i); err != nil {
+			return err
+		}
+		return l.Host.Boot(ctx, i)
+	case Halt:
+		if err := l.Host.Halt(ctx, i); err != nil {
+			return err
+		}
+		return l.EC2.MarkStopped(ctx, i.ID)
 	case End:
 		if err := l.Host.End(ctx, i); err != nil {
 			return err
 		}
 		return l.EC2.MarkTerminated(ctx, i.ID)
 	case Forget:
+		if err := l.Host.Forget(ctx, i); err != nil {
+			return err
+		}
 		return l.EC2.Instances.Delete(ctx, i.ID)
 	default:
 		return nil

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	ec2api "github.com/tarn-eks/tarn/internal/api/ec2"
 	"github.com/tarn-eks/tarn/internal/service/ec2"
 	"github.com/tarn-eks/tarn/internal/store"
 	"github.com/tarn-eks/tarn/internal/store/storetest"
@@ -20,7 +21,7 @@ import (
 
 // fakeHost notes what it is asked for. Its hooks run before the answer.
 type fakeHost struct {
-	onBoot, onEnd func(ctx context.Context, id string) error
+	onBoot, onHalt, onEnd func(ctx context.Context, id string) error
 
 	mu    sync.Mutex     // guards the fields below
 	calls []string       // "boot i-…", in the order in which they began
@@ -32,8 +33,16 @@ func (h *fakeHost) Boot(ctx context.Context, i ec2.Instance) error {
 	return h.call(ctx, "boot ", i.ID, h.onBoot)
 }
 
+func (h *fakeHost) Halt(ctx context.Context, i ec2.Instance) error {
+	return h.call(ctx, "halt ", i.ID, h.onHalt)
+}
+
 func (h *fakeHost) End(ctx context.Context, i ec2.Instance) error {
 	return h.call(ctx, "end ", i.ID, h.onEnd)
+}
+
+func (h *fakeHost) Forget(ctx context.Context, i ec2.Instance) error {
+	return h.call(ctx, "forget ", i.ID, nil)
 }
 
 func (h *fakeHost) call(ctx context.Context, verb, id string, hook func(context.Context, string) error) error {
@@ -86,7 +95,7 @@ func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	f := &fixture{T: t, server: storetest.Open(t), host: &fakeHost{}, retry: time.Millisecond}
 	var err error
-	if f.ec2, err = ec2.New(f.server.Client(), "ap-northeast-2"); err != nil {
+	if f.ec2, err = ec2.New(ec2.Config{Client: f.server.Client(), Account: "000000000000", Region: "ap-northeast-2"}); err != nil {
 		t.Fatal(err)
 	}
 	_, subnets, err := f.ec2.CreateVPC(t.Context(), netip.MustParsePrefix("192.168.0.0/16"), []string{"ap-northeast-2a"}, nil)
@@ -123,7 +132,7 @@ func (f *fixture) start() {
 
 func (f *fixture) launch(n int) []string {
 	f.Helper()
-	instances, err := f.ec2.RunInstances(f.Context(), ec2.RunInput{Type: "t3.small", Subnet: f.home.ID, Count: n})
+	instances, err := f.ec2.Launch(f.Context(), ec2.LaunchInput{Type: "t3.small", Subnet: f.home.ID, Count: n})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -160,7 +169,15 @@ func (f *fixture) awaitState(want ec2.State, ids ...string) {
 
 func (f *fixture) terminate(id string) {
 	f.Helper()
-	if err := f.ec2.TerminateInstance(f.Context(), id, "the test says so"); err != nil {
+	if err := f.ec2.Terminate(f.Context(), id, "the test says so"); err != nil {
+		f.Fatal(err)
+	}
+}
+
+// reboot asks for it as clients do.
+func (f *fixture) reboot(id string) {
+	f.Helper()
+	if _, err := f.ec2.RebootInstances(f.Context(), &ec2api.RebootInstancesInput{InstanceIds: []string{id}}); err != nil {
 		f.Fatal(err)
 	}
 }
@@ -297,6 +314,154 @@ func TestEndsWhatShutsDown(t *testing.T) {
 	}
 }
 
+// A stopped instance has its disk and addresses, and boots when it is started.
+func TestHaltsWhatStops(t *testing.T) {
+	f := newFixture(t)
+	ids := f.launch(2)
+	failed := false
+	f.host.onHalt = func(context.Context, string) error { // one at a time: only ids[0] stops
+		if !failed {
+			failed = true
+			return errors.New("not yet")
+		}
+		return nil
+	}
+	f.start()
+	f.awaitState(ec2.Running, ids...)
+	if err := f.ec2.Stop(t.Context(), ids[0], "the test says so"); err != nil {
+		t.Fatal(err)
+	}
+	f.awaitState(ec2.Stopped, ids[0])
+	f.awaitState(ec2.Running, f.launch(1)...) // the loop has gone round since
+	f.checkCalls(ids[0], "boot", "halt", "halt")
+	stopped, err := f.ec2.Instances.Get(t.Context(), ids[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if eni, err := f.ec2.ENIs.Get(t.Context(), stopped.Value.ENI); err != nil || eni.Value.Addresses[0] != stopped.Value.Address {
+		t.Errorf("its network interface: %+v, %v", eni.Value, err)
+	}
+	if err := f.ec2.Start(t.Context(), ids[0]); err != nil {
+		t.Fatal(err)
+	}
+	f.awaitState(ec2.Running, ids[0])
+	f.terminate(ids[0])
+	f.awaitState(ec2.Terminated, ids[0])
+	f.stop()
+	f.checkCalls(ids[0], "boot", "halt", "halt", "boot", "end")
+	f.checkCalls(ids[1], "boot")
+}
+
+func TestHaltsWhatWasStoppingBefore(t *testing.T) {
+	f := newFixture(t)
+	id := f.launch(1)[0]
+	if err := f.ec2.MarkRunning(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.ec2.Stop(t.Context(), id, "the test says so"); err != nil {
+		t.Fatal(err)
+	}
+	f.start()
+	f.awaitState(ec2.Stopped, id)
+	f.stop()
+	f.checkCalls(id, "halt")
+}
+
+// booted is what tells a test of each time that an instance was booted.
+func (f *fixture) booted(id string) <-chan int {
+	boots := make(chan int, 9)
+	f.host.onBoot = func(_ context.Context, which string) error {
+		if which == id {
+			boots <- len(f.host.of(id))
+		}
+		return nil
+	}
+	return boots
+}
+
+func TestReboots(t *testing.T) {
+	f := newFixture(t)
+	id := f.launch(1)[0]
+	boots := f.booted(id)
+	f.start()
+	receive(t, "the boot", boots)
+	f.awaitState(ec2.Running, id)
+	for range 2 {
+		f.reboot(id)
+		receive(t, "the next boot", boots)
+	}
+	f.awaitState(ec2.Running, f.launch(1)...) // the loop has gone round since
+	f.stop()
+	f.checkCalls(id, "boot", "halt", "boot", "halt", "boot")
+	if item, err := f.ec2.Instances.Get(t.Context(), id); err != nil || item.Value.State != ec2.Running {
+		t.Errorf("state %s, %v", item.Value.State, err)
+	}
+}
+
+// Who reboots twice while the first one is under way has it rebooted once more.
+func TestRebootsThatComeTogether(t *testing.T) {
+	f := newFixture(t)
+	id := f.launch(1)[0]
+	boots := f.booted(id)
+	halts, release := make(chan string, 9), make(chan struct{})
+	f.host.onHalt = func(ctx context.Context, id string) error {
+		halts <- id
+		select {
+		case <-release:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	f.start()
+	receive(t, "the boot", boots)
+	f.awaitState(ec2.Running, id)
+	f.reboot(id)
+	receive(t, "the halt", halts)
+	f.reboot(id)
+	f.reboot(id)
+	f.awaitState(ec2.Running, f.launch(1)...) // the loop has seen both
+	close(release)
+	receive(t, "the first reboot's boot", boots)
+	receive(t, "the second one's", boots)
+	f.awaitState(ec2.Running, f.launch(1)...)
+	f.stop()
+	f.checkCalls(id, "boot", "halt", "boot", "halt", "boot")
+}
+
+// A reboot of which only the halt succeeded is not forgotten, and one from
+// before this region was over with it.
+func TestRebootsAfterAFailure(t *testing.T) {
+	f := newFixture(t)
+	id := f.launch(1)[0]
+	if err := f.ec2.MarkRunning(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	f.reboot(id)
+	boots := make(chan int, 9)
+	f.host.onBoot = func(_ context.Context, which string) error {
+		if which != id {
+			return nil
+		}
+		n := len(f.host.of(id))
+		boots <- n
+		if n == 3 { // boot, halt, boot
+			return errors.New("not yet")
+		}
+		return nil
+	}
+	f.start()
+	receive(t, "the boot", boots)
+	f.awaitState(ec2.Running, f.launch(1)...) // the loop has gone round since
+	f.checkCalls(id, "boot")
+	f.reboot(id)
+	receive(t, "the reboot", boots)
+	receive(t, "the next attempt", boots)
+	f.awaitState(ec2.Running, f.launch(1)...)
+	f.stop()
+	f.checkCalls(id, "boot", "halt", "boot", "halt", "boot")
+}
+
 // While one instance is slow, others go on; and what comes next for the slow
 // one waits until it is done.
 func TestOneThingAtATimeForEachInstance(t *testing.T) {
@@ -347,9 +512,10 @@ func TestForgetsWhatEndedLongAgo(t *testing.T) {
 	f.awaitState(ec2.Running, f.launch(1)...)
 	f.awaitState(ec2.Terminated, ids[2])
 	f.stop()
-	for _, id := range ids {
-		f.checkCalls(id)
+	for _, id := range ids[:2] {
+		f.checkCalls(id, "forget")
 	}
+	f.checkCalls(ids[2])
 }
 
 func TestEndsWithItsContext(t *testing.T) {
@@ -400,4 +566,27 @@ func TestEndsWhenTheStoreIsDamaged(t *testing.T) {
 	if err := f.stop(); err == nil || !strings.Contains(err.Error(), "i-0") {
 		t.Errorf("the loop ended with %v", err)
 	}
+}
+
+// An instance whose halt failed has not been rebooted.
+func TestRebootsWhatDidNotHalt(t *testing.T) {
+	f := newFixture(t)
+	id := f.launch(1)[0]
+	halts := make(chan int, 9)
+	f.host.onHalt = func(context.Context, string) error {
+		n := len(f.host.of(id))
+		halts <- n
+		if n == 2 { // boot, halt
+			return errors.New("not yet")
+		}
+		return nil
+	}
+	f.start()
+	f.awaitState(ec2.Running, id)
+	f.reboot(id)
+	receive(t, "the halt", halts)
+	receive(t, "the next attempt", halts)
+	f.awaitState(ec2.Running, f.launch(1)...)
+	f.stop()
+	f.checkCalls(id, "boot", "halt", "halt", "boot")
 }

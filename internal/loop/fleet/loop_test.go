@@ -1,14 +1,9 @@
 package fleet
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"log/slog"
 	"maps"
-	"net/netip"
 	"runtime"
 	"slices"
 	"strings"
@@ -19,143 +14,7 @@ import (
 
 	"github.com/tarn-eks/tarn/internal/service/ec2"
 	"github.com/tarn-eks/tarn/internal/service/eks"
-	"github.com/tarn-eks/tarn/internal/store"
-	"github.com/tarn-eks/tarn/internal/store/storetest"
 )
-
-// fixture is a loop, and the region it works in: three zones with a public and
-// a private subnet each.
-type fixture struct {
-	*testing.T
-	server  *store.Server
-	ec2     *ec2.Service
-	eks     *eks.Service
-	subnets []ec2.Subnet
-	log     log
-	ended   chan struct{}
-	stop    func() error // ends the loop, and returns what it said
-}
-
-// log is the loop's, and hands on its failures to who waits for them.
-type log struct {
-	bytes.Buffer // to be read when the loop has ended
-	failed       chan struct{}
-}
-
-func (l *log) Write(line []byte) (int, error) {
-	if bytes.Contains(line, []byte("ERROR")) {
-		select {
-		case l.failed <- struct{}{}:
-		default:
-		}
-	}
-	return l.Buffer.Write(line)
-}
-
-func newFixture(t *testing.T, cidr string) *fixture {
-	t.Helper()
-	f := &fixture{T: t, server: storetest.Open(t), log: log{failed: make(chan struct{})}}
-	f.eks = eks.New(f.server.Client())
-	var err error
-	if f.ec2, err = ec2.New(f.server.Client(), "ap-northeast-2"); err != nil {
-		t.Fatal(err)
-	}
-	zones := []string{"ap-northeast-2a", "ap-northeast-2b", "ap-northeast-2c"}
-	if _, f.subnets, err = f.ec2.CreateVPC(t.Context(), netip.MustParsePrefix(cidr), zones, nil); err != nil {
-		t.Fatal(err)
-	}
-	return f
-}
-
-// start starts the loop; it ends with the test.
-func (f *fixture) start() {
-	ctx, cancel := context.WithCancel(f.Context())
-	loop := &Loop{EC2: f.ec2, EKS: f.eks, Logger: slog.New(slog.NewTextHandler(&f.log, nil)), Retry: time.Millisecond}
-	f.ended = make(chan struct{})
-	var err error
-	go func() {
-		defer close(f.ended)
-		err = loop.Run(ctx)
-	}()
-	f.stop = func() error {
-		cancel()
-		f.awaitEnd()
-		return err
-	}
-	f.Cleanup(func() { f.stop() })
-}
-
-func (f *fixture) awaitEnd() {
-	f.Helper()
-	select {
-	case <-f.ended:
-	case <-time.After(20 * time.Second):
-		f.Fatalf("the loop does not end:\n%s", stacks())
-	}
-}
-
-func stacks() string {
-	buf := make([]byte, 1<<20)
-	return string(buf[:runtime.Stack(buf, true)])
-}
-
-func (f *fixture) group(n eks.Nodegroup) eks.Nodegroup {
-	f.Helper()
-	n.Cluster, n.InstanceType = cmp.Or(n.Cluster, "eks-work"), cmp.Or(n.InstanceType, "t3.small")
-	if n.Subnets == nil {
-		n.Subnets = []string{f.subnets[0].ID, f.subnets[1].ID, f.subnets[2].ID}
-	}
-	made, err := f.eks.CreateNodegroup(f.Context(), n)
-	if err != nil {
-		f.Fatal(err)
-	}
-	return made
-}
-
-func (f *fixture) scale(name string, desired int) {
-	f.Helper()
-	if _, err := f.eks.ScaleNodegroup(f.Context(), "eks-work", name, eks.Scaling{Min: 0, Max: 10, Desired: desired}); err != nil {
-		f.Fatal(err)
-	}
-}
-
-// await waits until so many instances of the group are alive, and returns them.
-func (f *fixture) await(cluster, group string, want int) []ec2.Instance {
-	f.Helper()
-	return f.awaitThat(fmt.Sprintf("%d instances of %s", want, group), cluster, group, func(alive []ec2.Instance) bool { return len(alive) == want })
-}
-
-func (f *fixture) awaitThat(what, cluster, group string, condition func([]ec2.Instance) bool) []ec2.Instance {
-	f.Helper()
-	ctx, cancel := context.WithTimeout(f.Context(), 20*time.Second)
-	defer cancel()
-	follower := f.ec2.Instances.Follow(ctx, "")
-	for snapshot := range follower.C {
-		if alive := members(eks.Nodegroup{Cluster: cluster, Name: group}, snapshot.Items); condition(alive) {
-			return alive
-		}
-	}
-	f.Fatalf("waited in vain for %s: %v", what, follower.Err())
-	return nil
-}
-
-// launched is how many instances there are and were.
-func (f *fixture) launched() int {
-	f.Helper()
-	items, _, err := f.ec2.Instances.List(f.Context(), "")
-	if err != nil {
-		f.Fatal(err)
-	}
-	return len(items)
-}
-
-func perZone(instances []ec2.Instance) string {
-	count := map[string]int{}
-	for _, i := range instances {
-		count[i.Zone[len(i.Zone)-1:]]++
-	}
-	return fmt.Sprint(count)
-}
 
 func TestKeepsTheSize(t *testing.T) {
 	f := newFixture(t, "192.168.0.0/16")
@@ -173,7 +32,7 @@ func TestKeepsTheSize(t *testing.T) {
 	one := f.await("eks-work", "g", 1)
 
 	// One that is gone is replaced.
-	if err := f.ec2.TerminateInstance(t.Context(), one[0].ID, "the test says so"); err != nil {
+	if err := f.ec2.Terminate(t.Context(), one[0].ID, "the test says so"); err != nil {
 		t.Fatal(err)
 	}
 	f.awaitThat("its successor", "eks-work", "g", func(alive []ec2.Instance) bool {
@@ -193,26 +52,28 @@ func TestKeepsTheSize(t *testing.T) {
 func TestInstancesAreAsTheirGroup(t *testing.T) {
 	f := newFixture(t, "192.168.0.0/16")
 	taints := []eks.Taint{{Key: "dedicated", Value: "x", Effect: "NoSchedule"}}
+	byEksctl := map[string]string{"c": "d", eksctlTag: "managed"}
 	managed := f.group(eks.Nodegroup{Name: "managed", Managed: true, Spot: true, Max: 1, Desired: 1, VolumeGiB: 80, InstanceType: "t3.medium",
-		Labels: map[string]string{"a": "b"}, Taints: taints, Tags: map[string]string{"c": "d"}})
-	own := f.group(eks.Nodegroup{Name: "own", Max: 1, Desired: 1})
-	ondemand := f.group(eks.Nodegroup{Name: "ondemand", Managed: true, Max: 1, Desired: 1})
+		Version: "1.37", RoleARN: role, Labels: map[string]string{"a": "b"}, Taints: taints, Tags: byEksctl, RemoteAccess: &eks.RemoteAccess{}})
+	own := f.group(eks.Nodegroup{Name: "own", Max: 1, Desired: 1, Tags: map[string]string{"c": "d"}})
+	ondemand := f.group(eks.Nodegroup{Name: "ondemand", Managed: true, Max: 1, Desired: 1, Tags: map[string]string{"c": "d"}})
+	image, _ := f.ec2.EKSImage("1.37")
 	f.start()
 	for _, test := range []struct {
 		group        eks.Nodegroup
 		labels, tags map[string]string
 	}{
 		{managed, map[string]string{
-			"a": "b", "eks.amazonaws.com/nodegroup": "managed", "eks.amazonaws.com/capacityType": "SPOT",
-		}, map[string]string{"c": "d", "eks:nodegroup-name": "managed"}},
-		{own, map[string]string{}, nil},
+			"a": "b", "eks.amazonaws.com/nodegroup": "managed", "eks.amazonaws.com/capacityType": "SPOT", "eks.amazonaws.com/nodegroup-image": image.ID,
+		}, map[string]string{"c": "d", eksctlTag: "managed", "Name": "eks-work-managed-Node", "eks:nodegroup-name": "managed", "aws:eks:cluster-name": "eks-work"}},
+		{own, map[string]string{}, map[string]string{"c": "d", "Name": "eks-work-own-Node"}},
 		{ondemand, map[string]string{
 			"eks.amazonaws.com/nodegroup": "ondemand", "eks.amazonaws.com/capacityType": "ON_DEMAND",
-		}, map[string]string{"eks:nodegroup-name": "ondemand"}},
+		}, map[string]string{"eks:nodegroup-name": "ondemand", "aws:eks:cluster-name": "eks-work"}},
 	} {
 		i := f.await("eks-work", test.group.Name, 1)[0]
 		tags := map[string]string{
-			"Name": "eks-work-" + test.group.Name + "-Node", "aws:autoscaling:groupName": test.group.GroupName,
+			"aws:autoscaling:groupName": test.group.GroupName, "aws:ec2launchtemplate:version": "1",
 			"eks:cluster-name": "eks-work", "kubernetes.io/cluster/eks-work": "owned",
 		}
 		maps.Copy(tags, test.tags)
@@ -222,8 +83,21 @@ func TestInstancesAreAsTheirGroup(t *testing.T) {
 		if diff := gocmp.Diff(tags, i.Tags); diff != "" {
 			t.Errorf("tags of %s: %s", test.group.Name, diff)
 		}
-		if i.Type != test.group.InstanceType || i.VolumeGiB != test.group.VolumeGiB || !slices.EqualFunc(i.Bootstrap.Taints, test.group.Taints, func(a ec2.Taint, b eks.Taint) bool { return a == ec2.Taint(b) }) {
+		if i.Type != test.group.InstanceType || !slices.EqualFunc(i.Bootstrap.Taints, test.group.Taints, func(a ec2.Taint, b eks.Taint) bool { return a == ec2.Taint(b) }) {
 			t.Errorf("%s: %+v", test.group.Name, i)
+		}
+		if test.group.VolumeGiB > 0 && i.VolumeGiB != test.group.VolumeGiB || (i.Spot != "") != test.group.Spot {
+			t.Errorf("%s: %d GiB, spot %q", test.group.Name, i.VolumeGiB, i.Spot)
+		}
+		if !slices.Equal(i.SecurityGroups, []string{f.groups["eks-work"]}) {
+			t.Errorf("security groups of %s: %v", test.group.Name, i.SecurityGroups)
+		}
+		profile := ""
+		if test.group.RoleARN != "" {
+			profile = test.group.InstanceProfile()
+		}
+		if i.Profile.Name != profile {
+			t.Errorf("the profile of %s is %q, want %q", test.group.Name, i.Profile.Name, profile)
 		}
 	}
 }
@@ -234,7 +108,7 @@ func TestLeavesOthersAlone(t *testing.T) {
 	// instance of nobody's.
 	var others []string
 	for _, b := range []ec2.Bootstrap{{Cluster: "other", Nodegroup: "g"}, {Cluster: "eks-work", Nodegroup: "h"}, {}} {
-		made, err := f.ec2.RunInstances(t.Context(), ec2.RunInput{Type: "t3.small", Subnet: f.subnets[0].ID, Count: 2, Bootstrap: b})
+		made, err := f.ec2.Launch(t.Context(), ec2.LaunchInput{Type: "t3.small", Subnet: f.subnets[0].ID, Count: 2, Bootstrap: b})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -262,7 +136,7 @@ func TestAFailureIsItsOwn(t *testing.T) {
 	f := newFixture(t, "192.168.0.0/24") // 27 free addresses in a subnet, 12 for an instance
 	var fill []string
 	for range 16 {
-		eni, err := f.ec2.CreateNetworkInterface(t.Context(), f.subnets[0].ID, "in the way")
+		eni, err := f.ec2.CreateNetworkInterface(t.Context(), ec2.InterfaceInput{Subnet: f.subnets[0].ID})
 		if err != nil {
 			t.Fatal(err)
 		}

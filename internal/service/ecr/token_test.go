@@ -58,6 +58,7 @@ func TestGetAuthorizationToken(t *testing.T) {
 	if _, err := crane.Pull(ref); err != nil {
 		t.Errorf("without one: %v", err)
 	}
+	//nolint:staticcheck // deprecated, and still sent
 	out, err := f.Client.GetAuthorizationToken(t.Context(), &sdk.GetAuthorizationTokenInput{RegistryIds: []string{account, "602401143452"}})
 	if err != nil || len(out.AuthorizationData) != 2 {
 		t.Errorf("%+v, %v", out, err)

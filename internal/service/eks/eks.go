@@ -1,124 +1,163 @@
-// Package eks is the Amazon EKS service: clusters and node groups as the
-// region's desired state. It checks, writes to the store and returns; the
-// region runs the control plane, and loop/fleet turns node groups into
-// instances.
+// Package eks is the Amazon EKS service: clusters, node groups, add-ons and who
+// has access, as the region's desired state. Its API handlers check, write to
+// the store and return; loop/provisioning makes clusters and add-ons so, and
+// loop/fleet turns node groups into instances. Both say how it went through the
+// methods here that are no API operations. No other service, no data plane and
+// no Kubernetes client may enter.
 package eks
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	eksapi "github.com/tarn-eks/tarn/internal/api/eks"
+	"github.com/tarn-eks/tarn/internal/arn"
 	"github.com/tarn-eks/tarn/internal/store"
 )
 
-// Cluster is an EKS cluster.
-type Cluster struct {
-	Name    string
-	ID      string // 32 hex digits of its endpoint's name
-	Version string // Kubernetes
-	VPC     string
-	Subnets []string
-	// Address is the control plane's own in the VPC.
-	Address     netip.Addr
-	ServiceCIDR netip.Prefix
-	Tags        map[string]string
-	Created     time.Time
+// Config is what the service belongs to, and what it needs of others.
+type Config struct {
+	Client  *clientv3.Client
+	Account string
+	Region  string
+	// Version is the Kubernetes version that clusters run: "1.37.2".
+	Version string
+	Network Network
+	Roles   Roles
+	Now     func() time.Time // nil is time.Now
 }
 
-// Taint is a Kubernetes taint.
-type Taint struct{ Key, Value, Effect string }
-
-// Nodegroup is a group of nodes of one type; it owns an Auto Scaling group.
-type Nodegroup struct {
-	Cluster      string
-	Name         string
-	Managed      bool
-	GroupName    string // its Auto Scaling group's
-	InstanceType string
-	Min, Max     int
-	Desired      int
-	VolumeGiB    int
-	Spot         bool
-	Labels       map[string]string
-	Taints       []Taint
-	Tags         map[string]string
-	Subnets      []string
-	Created      time.Time
+// Subnet is what EKS looks at in a subnet.
+type Subnet struct {
+	ID, VPC, Zone string
+	Free          int            // addresses
+	VPCCIDRs      []netip.Prefix // of its VPC
 }
 
-// Key is the node group's key in the store.
-func (n Nodegroup) Key() string { return n.Cluster + "/" + n.Name }
+// LaunchTemplate is what EKS looks at in a version of a launch template.
+type LaunchTemplate struct {
+	ID, Name, Version string // Version is a number: "3"
+	InstanceType      string // "" where the template has none
+}
 
-// Scaling is the node group's size.
-func (n Nodegroup) Scaling() Scaling { return Scaling{n.Min, n.Max, n.Desired} }
+// Network is what the service must know of EC2.
+type Network interface {
+	// Subnets returns those of the subnets that exist.
+	Subnets(ctx context.Context, ids []string) ([]Subnet, error)
+	// SecurityGroups returns the VPCs of those of the groups that exist, by id.
+	SecurityGroups(ctx context.Context, ids []string) (map[string]string, error)
+	// LaunchTemplate finds a version ("" and "$Default", "$Latest", or a number)
+	// of the launch template with the id or, where that is "", with the name. What
+	// does not exist is store.ErrNotFound, or an *api.Error of EC2's.
+	LaunchTemplate(ctx context.Context, id, name, version string) (LaunchTemplate, error)
+}
+
+// Roles is what the service must know of IAM.
+type Roles interface {
+	// Trust says whether a role exists, and whether its trust policy lets an AWS
+	// service ("eks.amazonaws.com") assume it.
+	Trust(ctx context.Context, roleARN, service string) (exists, trusts bool, err error)
+	// Exists says whether there is such a role or user.
+	Exists(ctx context.Context, principalARN string) (bool, error)
+}
 
 // Service is EKS of one region.
 type Service struct {
-	Clusters   *store.Collection[Cluster]
-	Nodegroups *store.Collection[Nodegroup]
+	Clusters      *store.Collection[Cluster]     // by name
+	Nodegroups    *store.Collection[Nodegroup]   // by Nodegroup.Key
+	Addons        *store.Collection[Addon]       // by Addon.Key
+	AccessEntries *store.Collection[AccessEntry] // by AccessEntry.Key
+	Updates       *store.Collection[Update]      // by Update.Key
+
+	client  *clientv3.Client
+	arns    arn.Scope
+	version string // 1.37.2
+	addons  []addonKind
+	network Network
+	roles   Roles
+	now     func() time.Time
 }
+
+var _ eksapi.Handler = (*Service)(nil)
 
 // New makes the service on the region's store.
-func New(client *clientv3.Client) *Service {
-	return &Service{
-		Clusters:   store.NewCollection[Cluster](client, "clusters"),
-		Nodegroups: store.NewCollection[Nodegroup](client, "nodegroups"),
+func New(c Config) (*Service, error) {
+	if strings.Count(c.Version, ".") != 2 {
+		return nil, fmt.Errorf("making the EKS service: %q is no Kubernetes version like 1.37.2", c.Version)
 	}
+	s := &Service{
+		Clusters:      store.NewCollection[Cluster](c.Client, "clusters"),
+		Nodegroups:    store.NewCollection[Nodegroup](c.Client, "nodegroups"),
+		Addons:        store.NewCollection[Addon](c.Client, "addons"),
+		AccessEntries: store.NewCollection[AccessEntry](c.Client, "access-entries"),
+		Updates:       store.NewCollection[Update](c.Client, "eks-updates"),
+		client:        c.Client,
+		arns:          arn.Scope{Account: c.Account, Region: c.Region},
+		version:       c.Version,
+		addons:        addonKinds(c.Version),
+		network:       c.Network,
+		roles:         c.Roles,
+		now:           c.Now,
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	return s, nil
 }
 
-// CreateCluster makes a cluster and gives it its ID. It returns store.ErrExists
-// when there is one of the name.
-func (s *Service) CreateCluster(ctx context.Context, c Cluster) (Cluster, error) {
-	var id [16]byte
-	if _, err := rand.Read(id[:]); err != nil {
-		return Cluster{}, fmt.Errorf("naming cluster %s: %w", c.Name, err)
-	}
-	c.ID = strings.ToUpper(hex.EncodeToString(id[:]))
-	c.Created = time.Now().UTC()
-	item, err := s.Clusters.Create(ctx, c.Name, c)
-	if err != nil {
-		return Cluster{}, fmt.Errorf("creating cluster %s: %w", c.Name, err)
-	}
-	return item.Value, nil
+// time is now, as precise as the API shows it.
+func (s *Service) time() time.Time { return s.now().UTC().Truncate(time.Millisecond) }
+
+// minor is a version's part that the API speaks of: 1.37 of 1.37.2.
+func minor(version string) string {
+	return version[:strings.LastIndexByte(version, '.')]
 }
 
-// CreateNodegroup makes a node group, with its Auto Scaling group's name.
-func (s *Service) CreateNodegroup(ctx context.Context, n Nodegroup) (Nodegroup, error) {
-	n.GroupName = "eks-" + n.Name + "-" + uuid.NewString()
-	n.Created = time.Now().UTC()
-	item, err := s.Nodegroups.Create(ctx, n.Key(), n)
-	if err != nil {
-		return Nodegroup{}, fmt.Errorf("creating node group %s: %w", n.Name, err)
-	}
-	return item.Value, nil
+// Status is the state of a cluster, a node group or an add-on, in EKS's words.
+type Status string
+
+// The states. A cluster has the first five of them.
+const (
+	Creating     Status = "CREATING"
+	Active       Status = "ACTIVE"
+	Updating     Status = "UPDATING"
+	Deleting     Status = "DELETING"
+	Failed       Status = "FAILED"
+	CreateFailed Status = "CREATE_FAILED"
+	UpdateFailed Status = "UPDATE_FAILED"
+	DeleteFailed Status = "DELETE_FAILED"
+	Degraded     Status = "DEGRADED"
+)
+
+// Issue is a problem that the health of a resource shows. Code is one of the
+// API's ClusterIssueCode, NodegroupIssueCode or AddonIssueCode.
+type Issue struct {
+	Code      string
+	Message   string
+	Resources []string
 }
 
-// Scaling is a node group's size.
-type Scaling struct{ Min, Max, Desired int }
+// request is what is kept of the call that made something, to know it again:
+// its client token, and what it asked for.
+type request struct {
+	Token  string
+	Params string
+}
 
-// ErrScaling says that a size cannot be.
-var ErrScaling = errors.New("minimum, desired and maximum size must rise in this order")
-
-// ScaleNodegroup sets a node group's size.
-func (s *Service) ScaleNodegroup(ctx context.Context, cluster, name string, to Scaling) (Nodegroup, error) {
-	if to.Min < 0 || to.Desired < to.Min || to.Max < to.Desired || to.Max < 1 {
-		return Nodegroup{}, fmt.Errorf("scaling node group %s to %d, %d, %d: %w", name, to.Min, to.Desired, to.Max, ErrScaling)
+// again runs change until nobody was faster. It must begin anew each time, with
+// reading.
+func again[T any](change func() (T, error)) (v T, err error) {
+	for range 100 { // more would be no contention
+		v, err = change()
+		if !errors.Is(err, store.ErrConflict) && !errors.Is(err, store.ErrExists) {
+			break
+		}
 	}
-	item, err := s.Nodegroups.Modify(ctx, cluster+"/"+name, func(n *Nodegroup) error {
-		n.Min, n.Max, n.Desired = to.Min, to.Max, to.Desired
-		return nil
-	})
-	if err != nil {
-		return Nodegroup{}, fmt.Errorf("scaling node group %s: %w", name, err)
-	}
-	return item.Value, nil
+	return v, err
 }

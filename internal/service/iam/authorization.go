@@ -122,7 +122,7 @@ var special = map[string]func(*Service, context.Context, any, *question) error{
 }
 
 // nothing is for operations without a resource.
-func nothing(_ *Service, _ context.Context, _ any, q *question) error {
+var nothing = func(_ *Service, _ context.Context, _ any, q *question) error {
 	q.resources = []string{"*"}
 	return nil
 }

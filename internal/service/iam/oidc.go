@@ -37,8 +37,6 @@ func (s *Service) providerName(name string) (string, error) {
 	return provider, nil
 }
 
-func (p *OIDCProvider) key() string { return key(p.Name) }
-
 func checkThumbprints(list []string) error {
 	if len(list) > thumbprints {
 		return iamapi.InvalidInputException.New("Thumbprint list must contain fewer than %d entries.", thumbprints)

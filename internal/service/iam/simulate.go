@@ -155,7 +155,7 @@ func (s *Service) inputs(list string, documents []string) ([]policy.Source, erro
 	var out []policy.Source
 	for i, d := range documents {
 		p, err := s.documents.parse(policy.IdentityPolicy, d)
-		if e, ok := err.(*api.Error); ok {
+		if e, ok := errors.AsType[*api.Error](err); ok {
 			return nil, iamapi.InvalidInputException.New("Invalid %s.%d: %s", list, i+1, e.Message)
 		}
 		if err != nil {

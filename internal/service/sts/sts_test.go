@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -153,7 +152,7 @@ func newService(t testing.TB, iam *fakeIAM, now *time.Time) *Service {
 	s, err := New(Config{
 		Account: account, Region: region, Key: []byte(strings.Repeat("k", keySize)),
 		Roles: iam, Policies: iam, Providers: iam, Issuers: iam,
-		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Logger: slog.New(slog.DiscardHandler),
 		Now:    func() time.Time { return *now },
 	})
 	if err != nil {

@@ -1,0 +1,288 @@
+package region
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"maps"
+	"net/netip"
+	"slices"
+
+	eksapi "github.com/tarn-eks/tarn/internal/api/eks"
+	"github.com/tarn-eks/tarn/internal/service/ec2"
+	"github.com/tarn-eks/tarn/internal/service/eks"
+	"github.com/tarn-eks/tarn/internal/store"
+)
+
+// running is what runs, or is to.
+type running struct {
+	clusters  []eks.Cluster
+	groups    []eks.Nodegroup
+	addons    []eks.Addon
+	instances []ec2.Instance
+}
+
+// foreign is what of it must end before the baseline can be restored: what is
+// not in it, and what is ending already.
+func (b belongings) foreign(all running) running {
+	var f running
+	ending := map[string]bool{} // clusters
+	for _, c := range all.clusters {
+		if b.clusters[c.Name].ID != c.ID || c.Status == eks.Deleting {
+			f.clusters = append(f.clusters, c)
+			ending[c.Name] = true
+		}
+	}
+	staying := map[string]bool{} // Auto Scaling groups
+	for _, g := range all.groups {
+		if b.groups[g.Key()].ID != g.ID || g.Status == eks.Deleting || ending[g.Cluster] {
+			f.groups = append(f.groups, g)
+			continue
+		}
+		staying[g.GroupName] = true
+	}
+	for _, a := range all.addons {
+		// They go with their cluster.
+		if !ending[a.Cluster] && (b.addons[a.Key()].ID != a.ID || a.Status == eks.Deleting) {
+			f.addons = append(f.addons, a)
+		}
+	}
+	for _, i := range all.instances {
+		if i.State != ec2.Terminated && (i.State == ec2.ShuttingDown || !staying[i.Tags[autoScalingGroup]]) {
+			f.instances = append(f.instances, i)
+		}
+	}
+	return f
+}
+
+// names are for people.
+func (w running) names() []string {
+	var names []string
+	for _, c := range w.clusters {
+		names = append(names, "cluster "+c.Name)
+	}
+	for _, g := range w.groups {
+		names = append(names, "node group "+g.Key())
+	}
+	for _, a := range w.addons {
+		names = append(names, "add-on "+a.Key())
+	}
+	for _, i := range w.instances {
+		names = append(names, i.ID)
+	}
+	return names
+}
+
+func (r *Region) running(ctx context.Context) (running, error) {
+	var all running
+	errs := []error{
+		listInto(ctx, r.eks.Clusters, &all.clusters), listInto(ctx, r.eks.Nodegroups, &all.groups),
+		listInto(ctx, r.eks.Addons, &all.addons), listInto(ctx, r.ec2.Instances, &all.instances),
+	}
+	return all, errors.Join(errs...)
+}
+
+func listInto[T any](ctx context.Context, c *store.Collection[T], list *[]T) error {
+	items, _, err := c.List(ctx, "")
+	for _, item := range items {
+		*list = append(*list, item.Value)
+	}
+	return err
+}
+
+// endForeign asks for the end of what is foreign, as far as it can end now, and
+// names all of it.
+func (r *Region) endForeign(ctx context.Context, own belongings) ([]string, error) {
+	all, err := r.running(ctx)
+	if err != nil {
+		return nil, err
+	}
+	f := own.foreign(all)
+	for _, g := range f.groups {
+		if err := r.endGroup(ctx, g); !passing(err) {
+			return nil, err
+		}
+	}
+	for _, i := range f.instances {
+		if err := r.ec2.Terminate(ctx, i.ID, "the region was reset"); err != nil && !errors.Is(err, store.ErrNotFound) {
+			return nil, err
+		}
+	}
+	for _, a := range f.addons {
+		if a.Status == eks.Deleting {
+			continue
+		}
+		_, err := invoke[eksapi.DeleteAddonOutput](ctx, r, "eks", "DeleteAddon", &eksapi.DeleteAddonInput{ClusterName: &a.Cluster, AddonName: &a.Name})
+		if !passing(err) {
+			return nil, err
+		}
+	}
+	for _, c := range f.clusters {
+		if slices.ContainsFunc(f.groups, func(g eks.Nodegroup) bool { return g.Cluster == c.Name }) {
+			continue // they come first
+		}
+		if err := r.endCluster(ctx, c); !passing(err) {
+			return nil, err
+		}
+	}
+	return f.names(), nil
+}
+
+// passing says of an error that the next change may end it, or has ended it.
+func passing(err error) bool {
+	return err == nil || errors.Is(err, store.ErrNotFound) ||
+		eksapi.ResourceInUseException.Is(err) || eksapi.ResourceNotFoundException.Is(err)
+}
+
+func (r *Region) endGroup(ctx context.Context, g eks.Nodegroup) error {
+	if g.Status == eks.Deleting {
+		return nil
+	}
+	if g.Managed {
+		_, err := invoke[eksapi.DeleteNodegroupOutput](ctx, r, "eks", "DeleteNodegroup", &eksapi.DeleteNodegroupInput{ClusterName: &g.Cluster, NodegroupName: &g.Name})
+		return err
+	}
+	_, err := r.eks.Nodegroups.Modify(ctx, g.Key(), func(g *eks.Nodegroup) error { g.Status = eks.Deleting; return nil })
+	return err
+}
+
+func (r *Region) endCluster(ctx context.Context, c eks.Cluster) error {
+	if c.Status == eks.Deleting {
+		return nil
+	}
+	if _, err := r.eks.Clusters.Modify(ctx, c.Name, func(c *eks.Cluster) error { c.DeletionProtection = false; return nil }); err != nil {
+		return err
+	}
+	_, err := invoke[eksapi.DeleteClusterOutput](ctx, r, "eks", "DeleteCluster", &eksapi.DeleteClusterInput{Name: &c.Name})
+	return err
+}
+
+// like finds the instance that an instance of a node group was like when it was
+// launched: itself, or another of the group.
+func (b belongings) like(i ec2.Instance) (ec2.Instance, bool) {
+	if was, ok := b.instances[i.ID]; ok {
+		return was, true
+	}
+	for _, g := range b.groups {
+		if list := b.instancesOf(g); g.GroupName == i.Tags[autoScalingGroup] && len(list) > 0 {
+			return list[0], true
+		}
+	}
+	return ec2.Instance{}, false
+}
+
+// launchVersion is the tag of a node group's instances that says at which
+// revision of the group they were launched.
+const launchVersion = "aws:ec2launchtemplate:version"
+
+// instanceAfter is an instance that is like another one in what clients can change.
+func instanceAfter(like, now ec2.Instance) ec2.Instance {
+	now.SecurityGroups, now.NoDestCheck, now.UserData = like.SecurityGroups, like.NoDestCheck, like.UserData
+	now.Metadata, now.Monitoring, now.EBSOptimized = like.Metadata, like.Monitoring, like.EBSOptimized
+	now.DisableTermination, now.DisableStop, now.OnShutdown = like.DisableTermination, like.DisableStop, like.OnShutdown
+	now.Volume.Tags = like.Volume.Tags
+	if now.Profile != like.Profile {
+		now.Profile, now.ProfileAssociation, now.ProfileSince = like.Profile, like.ProfileAssociation, like.ProfileSince
+	}
+	version, versioned := now.Tags[launchVersion]
+	now.Tags = maps.Clone(like.Tags)
+	if versioned {
+		now.Tags[launchVersion] = version
+	}
+	return now
+}
+
+// interfaceAfter is the same of network interfaces.
+func interfaceAfter(like, now ec2.NetworkInterface) ec2.NetworkInterface {
+	now.SecurityGroups, now.Description, now.NoDestCheck, now.Tags = like.SecurityGroups, like.Description, like.NoDestCheck, like.Tags
+	return now
+}
+
+// clusterAfter is a cluster with the settings that it had.
+func clusterAfter(was, now eks.Cluster) eks.Cluster {
+	after := was
+	after.Status, after.Generation, after.Issues = now.Status, now.Generation, now.Issues
+	after.Network, after.Endpoint = now.Network, now.Endpoint
+	after.Update, now.Update = "", "" // updates are forgotten
+	if same(after, now) {
+		return after
+	}
+	after.Generation++
+	if now.Status == eks.Active {
+		after.Status = eks.Updating
+	}
+	return after
+}
+
+// clusterAgain is a cluster that was deleted, about to be made with what names it.
+func clusterAgain(was eks.Cluster) eks.Cluster {
+	was.Status, was.Issues, was.Update = eks.Creating, nil, ""
+	was.Network.Interface, was.Network.Address, was.Endpoint = "", netip.Addr{}, eks.Endpoint{}
+	return was
+}
+
+// groupAfter is a node group with the settings that it had. Its nodes are
+// replaced if they were launched with others that need it.
+func groupAfter(was, now eks.Nodegroup) eks.Nodegroup {
+	after := was
+	after.Status, after.Issues, after.Modified = now.Status, now.Issues, now.Modified
+	after.Revision, after.Applied = now.Revision, now.Applied
+	after.Update, now.Update = "", ""
+	if same(after, now) {
+		return after
+	}
+	if !same(was.Template, now.Template) || was.Release != now.Release {
+		after.Revision++
+	}
+	if !same(was.Config(), now.Config()) {
+		// Until now.Config was applied, nodes carried what Applied says.
+		carry := now.Config()
+		if a := now.Applied; a != nil {
+			carry.Labels, carry.Taints = maps.Clone(carry.Labels), slices.Concat(carry.Taints, a.Taints)
+			if carry.Labels == nil {
+				carry.Labels = map[string]string{}
+			}
+			maps.Copy(carry.Labels, a.Labels)
+		}
+		after.Applied = &carry
+	}
+	if now.Status == eks.Active || now.Status == eks.Degraded {
+		after.Status = eks.Updating
+	}
+	return after
+}
+
+// groupAgain is a node group that was deleted, about to be made.
+func groupAgain(was eks.Nodegroup) eks.Nodegroup {
+	was.Status, was.Issues, was.Update, was.Applied = eks.Creating, nil, "", nil
+	return was
+}
+
+// addonAfter is an add-on with the settings that it had.
+func addonAfter(was, now eks.Addon) eks.Addon {
+	after := was
+	after.Status, after.Issues, after.Modified, after.Generation = now.Status, now.Issues, now.Modified, now.Generation
+	after.Update, now.Update = "", ""
+	if same(after, now) {
+		return after
+	}
+	after.Generation++
+	if now.Status != eks.Creating {
+		after.Status = eks.Updating
+	}
+	return after
+}
+
+// addonAgain is an add-on that was deleted, about to be made.
+func addonAgain(was eks.Addon) eks.Addon {
+	was.Status, was.Issues, was.Update, was.Preserve = eks.Creating, nil, "", false
+	return was
+}
+
+// same compares as the store does.
+func same(a, b any) bool {
+	x, err1 := json.Marshal(a)
+	y, err2 := json.Marshal(b)
+	return err1 == nil && err2 == nil && bytes.Equal(x, y)
+}
