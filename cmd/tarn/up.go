@@ -75,6 +75,11 @@ func up(ctx context.Context, dataDir string, o upOptions, stdout, stderr io.Writ
 	}
 	began := time.Now()
 	client, err := region.Dial(dataDir)
+	if errors.Is(err, region.ErrNotRunning) {
+		if problem := region.InotifyProblem(wantedNodes(cc)); problem != "" {
+			fmt.Fprintln(stderr, "warning:", problem)
+		}
+	}
 	var started *daemon
 	switch {
 	case errors.Is(err, region.ErrNotRunning) && o.foreground:
@@ -102,6 +107,18 @@ func up(ctx context.Context, dataDir string, o upOptions, stdout, stderr io.Writ
 		return fmt.Errorf("%w\nThe region's log: %s", err, region.LogFile(dataDir))
 	}
 	return printNext(ctx, client, dataDir, time.Since(began), stdout)
+}
+
+// wantedNodes is how many nodes a file asks for; one at least, as of a region that
+// comes back.
+func wantedNodes(cc *eksctl.ClusterConfig) int {
+	n := 0
+	if cc != nil {
+		for _, g := range cc.NodeGroups {
+			n += g.Desired
+		}
+	}
+	return max(1, n)
 }
 
 func checkAccount(account string) error {

@@ -46,9 +46,14 @@ func (r *Region) Up(ctx context.Context, cc *eksctl.ClusterConfig) error {
 	if err != nil {
 		return err
 	}
+	had := r.cluster()
+	if cc != nil {
+		r.setCluster(cc.Name) // before the loops, which give it the known port
+	}
 	r.startLoops()
 	if cc != nil {
 		if err := r.createCluster(ctx, cc); err != nil {
+			r.setCluster(had)
 			return err
 		}
 	}
@@ -76,6 +81,10 @@ func (r *Region) Up(ctx context.Context, cc *eksctl.ClusterConfig) error {
 			return err
 		}
 		if err := r.applyNodegroups(ctx, cc); err != nil {
+			return err
+		}
+		// Not earlier: an Up that was interrupted before this is done again whole.
+		if err := r.rememberCluster(); err != nil {
 			return err
 		}
 	}
@@ -178,8 +187,8 @@ func (r *Region) publicSubnets(ctx context.Context, vpc string) ([]ec2.Subnet, e
 
 // awaitCluster returns when the control plane serves.
 func (r *Region) awaitCluster(ctx context.Context, name string, waiting func(string)) (string, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	follower := r.eks.Clusters.Follow(ctx, name)
+	following, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	follower := r.eks.Clusters.Follow(following, name)
 	defer func() {
 		cancel()
 		for range follower.C { // until it has ended
@@ -199,6 +208,9 @@ func (r *Region) awaitCluster(ctx context.Context, name string, waiting func(str
 				return "", fmt.Errorf("cluster %s was deleted", name)
 			}
 			c = item.Value
+		case <-ctx.Done():
+			log := "control-plane-" + name
+			return "", fmt.Errorf("%s is not ready (its log: %s): %w", log, r.layout.log(log), context.Cause(ctx))
 		case err := <-r.failed:
 			return "", err
 		case <-tick.C:
@@ -208,7 +220,7 @@ func (r *Region) awaitCluster(ctx context.Context, name string, waiting func(str
 		case c.Status == eks.Failed:
 			return "", fmt.Errorf("cluster %s failed: %s", name, reason(c))
 		case p != nil && p.process.Status().Restarts >= bootAttempts:
-			return "", p.process.Failure()
+			return "", explained(p.process.Failure())
 		case c.Status == eks.Active && p != nil && p.ready.Load():
 			return "Kubernetes v" + cluster.Version + ", " + c.Endpoint.URL, nil
 		}
@@ -263,7 +275,7 @@ func (r *Region) awaitNodes(ctx context.Context, name string, waiting func(strin
 			}
 			status := p.Status()
 			if status.Restarts >= bootAttempts {
-				return "", p.Failure()
+				return "", explained(p.Failure())
 			}
 			if cluster.NodeReady(nodes.Items, i.PrivateDNSName, status.Started) {
 				ready++

@@ -18,19 +18,8 @@ import (
 
 // A cluster file becomes the API calls that eksctl would make for it.
 
-// createCluster makes the cluster that the file describes, unless it is there.
-func (r *Region) createCluster(ctx context.Context, cc *eksctl.ClusterConfig) error {
-	had := r.setCluster(cc.Name)
-	if err := r.ensureCluster(ctx, cc); err != nil {
-		r.setCluster(had)
-		return err
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.identity.save(r.layout)
-}
-
-// setCluster makes a cluster the region's own, and returns which one was.
+// setCluster makes a cluster the region's own in this process, and returns which
+// one was.
 func (r *Region) setCluster(name string) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -39,7 +28,16 @@ func (r *Region) setCluster(name string) string {
 	return had
 }
 
-func (r *Region) ensureCluster(ctx context.Context, cc *eksctl.ClusterConfig) error {
+// rememberCluster makes it the region's own for good: a later `tarn up` without a
+// file means it.
+func (r *Region) rememberCluster() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.identity.save(r.layout)
+}
+
+// createCluster makes the cluster that the file describes, unless it is there.
+func (r *Region) createCluster(ctx context.Context, cc *eksctl.ClusterConfig) error {
 	switch have, err := r.eks.Clusters.Get(ctx, cc.Name); {
 	case err == nil && have.Value.Status == eks.Deleting:
 		return fmt.Errorf("cluster %s is being deleted: `tarn aws eks wait cluster-deleted --name %s`, and then `tarn up` again", cc.Name, cc.Name)

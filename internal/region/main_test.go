@@ -153,6 +153,7 @@ func (r *Region) withCluster(t *testing.T, cc *eksctl.ClusterConfig) eks.Cluster
 	if err := r.createCluster(t.Context(), cc); err != nil {
 		t.Fatal(err)
 	}
+	r.setCluster(cc.Name)
 	item, err := r.eks.Clusters.Get(t.Context(), cc.Name)
 	if err != nil {
 		t.Fatal(err)

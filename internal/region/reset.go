@@ -203,6 +203,7 @@ func (r *Region) restoreInstances(ctx context.Context, own belongings) error {
 	}
 	for _, item := range enis {
 		like, ofCluster := likes[item.Key]
+		var err error
 		switch {
 		case ofCluster:
 			_, err = r.ec2.ENIs.Modify(ctx, item.Key, func(e *ec2.NetworkInterface) error { *e = interfaceAfter(like, *e); return nil })

@@ -87,8 +87,13 @@ func TestOwn(t *testing.T) {
 // ownRegion gives a script the places for two regions, which it brings up itself.
 func ownRegion(t *testing.T) func(*testscript.Env) error {
 	requirements(t)
+	// The kernel gives all programs 128 inotify instances together, a region with
+	// three nodes takes forty, and some scripts have more.
+	slots := make(chan struct{}, 2)
 	return func(env *testscript.Env) error {
 		t := env.T().(testing.TB)
+		slots <- struct{}{}
+		t.Cleanup(func() { <-slots }) // the last to be called
 		newRegion(t).environment(env)
 		env.Setenv("SECOND_DATA_DIR", newRegion(t).dir)
 		env.Setenv("NAMESPACE", "default")
