@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"path"
+	"syscall"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/config"
@@ -24,7 +26,10 @@ import (
 // many instances it sees, or the error's code and message.
 func awsClientProgram() {
 	if len(os.Args) > 1 && os.Args[1] == "wait" {
-		time.Sleep(time.Hour)
+		ended, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+		defer stop()
+		<-ended.Done()
+		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
