@@ -18,14 +18,11 @@ import (
 
 // A cluster file becomes the API calls that eksctl would make for it.
 
-// setCluster makes a cluster the region's own in this process, and returns which
-// one was.
-func (r *Region) setCluster(name string) string {
+// setCluster makes a cluster the region's own in this process.
+func (r *Region) setCluster(name string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	had := r.identity.Cluster
 	r.identity.Cluster = name
-	return had
 }
 
 // rememberCluster makes it the region's own for good: a later `tarn up` without a

@@ -134,7 +134,7 @@ func (r *Region) launch(ctx, background context.Context, n *network, p *controlP
 		return errors.Join(fmt.Errorf("loading the certificate of cluster %s: %w", p.config.Name, err), hooks.Close())
 	}
 	hooks = tls.NewListener(hooks, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12})
-	r.runUntil(background, &p.tasks, "webhooks of cluster "+p.config.Name, serveHTTP(hooks, r.webhooks(n, p.config)))
+	r.runUntil(background, &p.tasks, "webhooks of cluster "+p.config.Name, serve(hooks, plainServer(r.webhooks(n, p.config))))
 	p.process, err = r.spawnControlPlane(n, p)
 	return err
 }

@@ -34,6 +34,6 @@ func (r *Region) openRegistry(ctx context.Context) (string, error) {
 			return "", err
 		}
 	}
-	r.run("registry", serveHTTP(r.listen.registry, r.registry))
+	r.run("registry", serve(r.listen.registry, plainServer(r.registry)))
 	return r.listen.registry.Addr().String(), nil
 }

@@ -162,18 +162,18 @@ func (r *Region) furnish(ctx context.Context, n *network) error {
 	handler := imds.New(imds.Config{Logger: r.logger, Credentials: r.instanceCredentials, Lookup: n.lookup})
 	r.runIn(n, "instance metadata", func(ctx context.Context) error { return handler.Serve(ctx, metadata) })
 	for _, s := range []struct {
-		name    string
-		port    int
-		handler http.Handler
+		name   string
+		port   int
+		server *http.Server
 	}{
-		{"registry", 80, r.registry},
-		{"AWS endpoint", DefaultPorts.Endpoint, r.gateway},
+		{"registry", 80, plainServer(r.registry)},
+		{"AWS endpoint", DefaultPorts.Endpoint, r.gateway.Server()},
 	} {
 		l, err := n.vpc.Listen(ctx, "tcp4", at(services, s.port))
 		if err != nil {
 			return fmt.Errorf("listening for the %s in %s: %w", s.name, n.record.ID, err)
 		}
-		r.runIn(n, s.name, serveHTTP(l, s.handler))
+		r.runIn(n, s.name, serve(l, s.server))
 	}
 	r.runIn(n, "directory of instances", func(ctx context.Context) error { return r.followInstances(ctx, n) })
 	return nil
@@ -291,10 +291,9 @@ func (r *Region) announce(n *network, now surroundings) error {
 	return nil
 }
 
-// serveHTTP serves a listener until its context ends.
-func serveHTTP(l net.Listener, handler http.Handler) func(context.Context) error {
+// serve serves a listener until the context ends.
+func serve(l net.Listener, server *http.Server) func(context.Context) error {
 	return func(ctx context.Context) error {
-		server := &http.Server{Handler: handler, ReadHeaderTimeout: 30 * time.Second}
 		stopped := context.AfterFunc(ctx, func() { _ = server.Close() })
 		defer stopped()
 		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
@@ -302,4 +301,9 @@ func serveHTTP(l net.Listener, handler http.Handler) func(context.Context) error
 		}
 		return nil
 	}
+}
+
+// plainServer is for what has no limits of its own.
+func plainServer(handler http.Handler) *http.Server {
+	return &http.Server{Handler: handler, ReadHeaderTimeout: 30 * time.Second}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -122,15 +121,7 @@ func (r *Region) openGateway() error {
 	if r.gateway, err = gateway.New(config); err != nil {
 		return err
 	}
-	server := r.gateway.Server()
-	r.run("AWS endpoint", func(ctx context.Context) error {
-		stopped := context.AfterFunc(ctx, func() { _ = server.Close() })
-		defer stopped()
-		if err := server.Serve(r.listen.endpoint); !errors.Is(err, http.ErrServerClosed) {
-			return err
-		}
-		return nil
-	})
+	r.run("AWS endpoint", serve(r.listen.endpoint, r.gateway.Server()))
 	return nil
 }
 
