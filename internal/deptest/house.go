@@ -21,6 +21,7 @@ var floors = []floor{
 	{"ground: what could be a module of its own", []string{
 		"internal/api",
 		"internal/arn",
+		"internal/http1",
 		"internal/image",
 		"internal/instance/shim",
 		"internal/instancetype",
@@ -44,6 +45,7 @@ var floors = []floor{
 		"internal/eksctl",
 		"internal/imds",
 		"internal/instance",
+		"internal/proxy",
 		"internal/registry",
 		"internal/store",
 		"internal/trail",
@@ -68,7 +70,7 @@ var apart = []string{"examples/...", "images/coredns", "images/pause", "internal
 
 // dataPlanes act on the machine. They take plain values.
 var dataPlanes = []string{
-	"internal/cni", "internal/dns", "internal/imds", "internal/instance", "internal/registry", "internal/vpc",
+	"internal/cni", "internal/dns", "internal/imds", "internal/instance", "internal/proxy", "internal/registry", "internal/vpc",
 }
 
 // rule forbids imports.

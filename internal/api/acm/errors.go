@@ -12,8 +12,10 @@ var (
 	InvalidArnException                     = api.ErrorType{Shape: "InvalidArnException", Code: "InvalidArnException", Status: 400, Fault: api.Sender}
 	InvalidDomainValidationOptionsException = api.ErrorType{Shape: "InvalidDomainValidationOptionsException", Code: "InvalidDomainValidationOptionsException", Status: 400, Fault: api.Sender}
 	InvalidParameterException               = api.ErrorType{Shape: "InvalidParameterException", Code: "InvalidParameterException", Status: 400, Fault: api.Sender}
+	InvalidStateException                   = api.ErrorType{Shape: "InvalidStateException", Code: "InvalidStateException", Status: 400, Fault: api.Sender}
 	InvalidTagException                     = api.ErrorType{Shape: "InvalidTagException", Code: "InvalidTagException", Status: 400, Fault: api.Sender}
 	LimitExceededException                  = api.ErrorType{Shape: "LimitExceededException", Code: "LimitExceededException", Status: 400, Fault: api.Sender}
+	RequestInProgressException              = api.ErrorType{Shape: "RequestInProgressException", Code: "RequestInProgressException", Status: 400, Fault: api.Sender}
 	ResourceInUseException                  = api.ErrorType{Shape: "ResourceInUseException", Code: "ResourceInUseException", Status: 400, Fault: api.Sender}
 	ResourceNotFoundException               = api.ErrorType{Shape: "ResourceNotFoundException", Code: "ResourceNotFoundException", Status: 400, Fault: api.Sender}
 	TagPolicyException                      = api.ErrorType{Shape: "TagPolicyException", Code: "TagPolicyException", Status: 400, Fault: api.Sender}
@@ -29,8 +31,10 @@ var errorTypes = []api.ErrorType{
 	InvalidArnException,
 	InvalidDomainValidationOptionsException,
 	InvalidParameterException,
+	InvalidStateException,
 	InvalidTagException,
 	LimitExceededException,
+	RequestInProgressException,
 	ResourceInUseException,
 	ResourceNotFoundException,
 	TagPolicyException,

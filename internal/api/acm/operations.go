@@ -8,12 +8,21 @@ import "github.com/tarn-eks/tarn/internal/api"
 
 // Handler has the listed operations of ACM.
 type Handler interface {
+	AddTagsToCertificate(ctx context.Context, in *AddTagsToCertificateInput) (*AddTagsToCertificateOutput, error)
 	DeleteCertificate(ctx context.Context, in *DeleteCertificateInput) (*DeleteCertificateOutput, error)
 	DescribeCertificate(ctx context.Context, in *DescribeCertificateInput) (*DescribeCertificateOutput, error)
+	ExportCertificate(ctx context.Context, in *ExportCertificateInput) (*ExportCertificateOutput, error)
+	GetAccountConfiguration(ctx context.Context, in *GetAccountConfigurationInput) (*GetAccountConfigurationOutput, error)
+	GetCertificate(ctx context.Context, in *GetCertificateInput) (*GetCertificateOutput, error)
 	ImportCertificate(ctx context.Context, in *ImportCertificateInput) (*ImportCertificateOutput, error)
 	ListCertificates(ctx context.Context, in *ListCertificatesInput) (*ListCertificatesOutput, error)
 	ListTagsForCertificate(ctx context.Context, in *ListTagsForCertificateInput) (*ListTagsForCertificateOutput, error)
+	PutAccountConfiguration(ctx context.Context, in *PutAccountConfigurationInput) (*PutAccountConfigurationOutput, error)
+	RemoveTagsFromCertificate(ctx context.Context, in *RemoveTagsFromCertificateInput) (*RemoveTagsFromCertificateOutput, error)
+	RenewCertificate(ctx context.Context, in *RenewCertificateInput) (*RenewCertificateOutput, error)
 	RequestCertificate(ctx context.Context, in *RequestCertificateInput) (*RequestCertificateOutput, error)
+	ResendValidationEmail(ctx context.Context, in *ResendValidationEmailInput) (*ResendValidationEmailOutput, error)
+	UpdateCertificateOptions(ctx context.Context, in *UpdateCertificateOptionsInput) (*UpdateCertificateOptionsOutput, error)
 }
 
 // Service is the table of the API.
@@ -26,24 +35,24 @@ var Service = &api.Service{
 	Protocols:   []api.Protocol{api.AWSJSON11},
 	Errors:      errorTypes,
 	Operations: []api.Operation{
+		api.Bind(api.Operation{Name: "AddTagsToCertificate", NoOutput: true, Errors: "ResourceNotFoundException InvalidArnException InvalidTagException TooManyTagsException TagPolicyException InvalidParameterException ThrottlingException"}, Handler.AddTagsToCertificate),
 		api.Bind(api.Operation{Name: "DeleteCertificate", NoOutput: true, Errors: "ResourceNotFoundException ResourceInUseException AccessDeniedException ThrottlingException ConflictException InvalidArnException"}, Handler.DeleteCertificate),
 		api.Bind(api.Operation{Name: "DescribeCertificate", Errors: "ResourceNotFoundException InvalidArnException"}, Handler.DescribeCertificate),
+		api.Bind(api.Operation{Name: "ExportCertificate", Errors: "ResourceNotFoundException RequestInProgressException InvalidArnException"}, Handler.ExportCertificate),
+		api.Bind(api.Operation{Name: "GetAccountConfiguration", Errors: "AccessDeniedException ThrottlingException"}, Handler.GetAccountConfiguration),
+		api.Bind(api.Operation{Name: "GetCertificate", Errors: "ResourceNotFoundException RequestInProgressException InvalidArnException"}, Handler.GetCertificate),
 		api.Bind(api.Operation{Name: "ImportCertificate", Errors: "ResourceNotFoundException LimitExceededException InvalidTagException TooManyTagsException TagPolicyException InvalidParameterException InvalidArnException"}, Handler.ImportCertificate),
 		api.Bind(api.Operation{Name: "ListCertificates", Errors: "InvalidArgsException ValidationException"}, Handler.ListCertificates),
 		api.Bind(api.Operation{Name: "ListTagsForCertificate", Errors: "ResourceNotFoundException InvalidArnException"}, Handler.ListTagsForCertificate),
+		api.Bind(api.Operation{Name: "PutAccountConfiguration", NoOutput: true, Errors: "ValidationException ThrottlingException AccessDeniedException ConflictException"}, Handler.PutAccountConfiguration),
+		api.Bind(api.Operation{Name: "RemoveTagsFromCertificate", NoOutput: true, Errors: "ResourceNotFoundException InvalidArnException InvalidTagException TagPolicyException InvalidParameterException ThrottlingException"}, Handler.RemoveTagsFromCertificate),
+		api.Bind(api.Operation{Name: "RenewCertificate", NoOutput: true, Errors: "ResourceNotFoundException InvalidArnException"}, Handler.RenewCertificate),
 		api.Bind(api.Operation{Name: "RequestCertificate", Errors: "LimitExceededException InvalidDomainValidationOptionsException InvalidArnException InvalidTagException TooManyTagsException TagPolicyException InvalidParameterException"}, Handler.RequestCertificate),
+		api.Bind(api.Operation{Name: "ResendValidationEmail", NoOutput: true, Errors: "ResourceNotFoundException InvalidStateException InvalidArnException InvalidDomainValidationOptionsException"}, Handler.ResendValidationEmail),
+		api.Bind(api.Operation{Name: "UpdateCertificateOptions", NoOutput: true, Errors: "ResourceNotFoundException LimitExceededException InvalidStateException InvalidArnException"}, Handler.UpdateCertificateOptions),
 	},
 	Others: others,
 }
 
 const others = `
-AddTagsToCertificate
-ExportCertificate
-GetAccountConfiguration
-GetCertificate
-PutAccountConfiguration
-RemoveTagsFromCertificate
-RenewCertificate
-ResendValidationEmail
-UpdateCertificateOptions
 `

@@ -4,6 +4,14 @@ package acm
 
 import "time"
 
+type AddTagsToCertificateInput struct {
+	CertificateArn *string `aws:",req"`
+	Tags           []Tag   `aws:",req"`
+}
+
+type AddTagsToCertificateOutput struct {
+}
+
 type CertificateDetail struct {
 	CertificateArn          *string
 	DomainName              *string
@@ -87,6 +95,21 @@ type DomainValidationOption struct {
 	ValidationDomain *string `aws:",req"`
 }
 
+type ExpiryEventsConfiguration struct {
+	DaysBeforeExpiry *int32
+}
+
+type ExportCertificateInput struct {
+	CertificateArn *string `aws:",req"`
+	Passphrase     []byte  `aws:",req"`
+}
+
+type ExportCertificateOutput struct {
+	Certificate      *string
+	CertificateChain *string
+	PrivateKey       *string
+}
+
 type ExtendedKeyUsage struct {
 	Name ExtendedKeyUsageName
 	OID  *string
@@ -96,6 +119,22 @@ type Filters struct {
 	ExtendedKeyUsage []ExtendedKeyUsageName `aws:"extendedKeyUsage"`
 	KeyUsage         []KeyUsageName         `aws:"keyUsage"`
 	KeyTypes         []KeyAlgorithm         `aws:"keyTypes"`
+}
+
+type GetAccountConfigurationInput struct {
+}
+
+type GetAccountConfigurationOutput struct {
+	ExpiryEvents *ExpiryEventsConfiguration
+}
+
+type GetCertificateInput struct {
+	CertificateArn *string `aws:",req"`
+}
+
+type GetCertificateOutput struct {
+	Certificate      *string
+	CertificateChain *string
 }
 
 type ImportCertificateInput struct {
@@ -136,6 +175,29 @@ type ListTagsForCertificateOutput struct {
 	Tags []Tag
 }
 
+type PutAccountConfigurationInput struct {
+	ExpiryEvents     *ExpiryEventsConfiguration
+	IdempotencyToken *string `aws:",req"`
+}
+
+type PutAccountConfigurationOutput struct {
+}
+
+type RemoveTagsFromCertificateInput struct {
+	CertificateArn *string `aws:",req"`
+	Tags           []Tag   `aws:",req"`
+}
+
+type RemoveTagsFromCertificateOutput struct {
+}
+
+type RenewCertificateInput struct {
+	CertificateArn *string `aws:",req"`
+}
+
+type RenewCertificateOutput struct {
+}
+
 type RenewalSummary struct {
 	RenewalStatus           RenewalStatus      `aws:",req"`
 	DomainValidationOptions []DomainValidation `aws:",req"`
@@ -159,6 +221,15 @@ type RequestCertificateOutput struct {
 	CertificateArn *string
 }
 
+type ResendValidationEmailInput struct {
+	CertificateArn   *string `aws:",req"`
+	Domain           *string `aws:",req"`
+	ValidationDomain *string `aws:",req"`
+}
+
+type ResendValidationEmailOutput struct {
+}
+
 type ResourceRecord struct {
 	Name  *string    `aws:",req"`
 	Type  RecordType `aws:",req"`
@@ -168,4 +239,12 @@ type ResourceRecord struct {
 type Tag struct {
 	Key   *string `aws:",req"`
 	Value *string
+}
+
+type UpdateCertificateOptionsInput struct {
+	CertificateArn *string             `aws:",req"`
+	Options        *CertificateOptions `aws:",req"`
+}
+
+type UpdateCertificateOptionsOutput struct {
 }

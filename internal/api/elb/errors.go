@@ -10,16 +10,22 @@ var (
 	CertificateNotFoundException           = api.ErrorType{Shape: "CertificateNotFoundException", Code: "CertificateNotFound", Status: 400, Fault: api.Sender}
 	DependencyThrottleException            = api.ErrorType{Shape: "DependencyThrottleException", Code: "DependencyThrottle", Status: 400, Fault: api.Sender}
 	DuplicateAccessPointNameException      = api.ErrorType{Shape: "DuplicateAccessPointNameException", Code: "DuplicateLoadBalancerName", Status: 400, Fault: api.Sender}
+	DuplicateListenerException             = api.ErrorType{Shape: "DuplicateListenerException", Code: "DuplicateListener", Status: 400, Fault: api.Sender}
+	DuplicatePolicyNameException           = api.ErrorType{Shape: "DuplicatePolicyNameException", Code: "DuplicatePolicyName", Status: 400, Fault: api.Sender}
 	DuplicateTagKeysException              = api.ErrorType{Shape: "DuplicateTagKeysException", Code: "DuplicateTagKeys", Status: 400, Fault: api.Sender}
 	InvalidConfigurationRequestException   = api.ErrorType{Shape: "InvalidConfigurationRequestException", Code: "InvalidConfigurationRequest", Status: 409, Fault: api.Sender}
+	InvalidEndPointException               = api.ErrorType{Shape: "InvalidEndPointException", Code: "InvalidInstance", Status: 400, Fault: api.Sender}
 	InvalidSchemeException                 = api.ErrorType{Shape: "InvalidSchemeException", Code: "InvalidScheme", Status: 400, Fault: api.Sender}
 	InvalidSecurityGroupException          = api.ErrorType{Shape: "InvalidSecurityGroupException", Code: "InvalidSecurityGroup", Status: 400, Fault: api.Sender}
 	InvalidSubnetException                 = api.ErrorType{Shape: "InvalidSubnetException", Code: "InvalidSubnet", Status: 400, Fault: api.Sender}
+	ListenerNotFoundException              = api.ErrorType{Shape: "ListenerNotFoundException", Code: "ListenerNotFound", Status: 400, Fault: api.Sender}
 	LoadBalancerAttributeNotFoundException = api.ErrorType{Shape: "LoadBalancerAttributeNotFoundException", Code: "LoadBalancerAttributeNotFound", Status: 400, Fault: api.Sender}
 	OperationNotPermittedException         = api.ErrorType{Shape: "OperationNotPermittedException", Code: "OperationNotPermitted", Status: 400, Fault: api.Sender}
 	PolicyNotFoundException                = api.ErrorType{Shape: "PolicyNotFoundException", Code: "PolicyNotFound", Status: 400, Fault: api.Sender}
+	PolicyTypeNotFoundException            = api.ErrorType{Shape: "PolicyTypeNotFoundException", Code: "PolicyTypeNotFound", Status: 400, Fault: api.Sender}
 	SubnetNotFoundException                = api.ErrorType{Shape: "SubnetNotFoundException", Code: "SubnetNotFound", Status: 400, Fault: api.Sender}
 	TooManyAccessPointsException           = api.ErrorType{Shape: "TooManyAccessPointsException", Code: "TooManyLoadBalancers", Status: 400, Fault: api.Sender}
+	TooManyPoliciesException               = api.ErrorType{Shape: "TooManyPoliciesException", Code: "TooManyPolicies", Status: 400, Fault: api.Sender}
 	TooManyTagsException                   = api.ErrorType{Shape: "TooManyTagsException", Code: "TooManyTags", Status: 400, Fault: api.Sender}
 	UnsupportedProtocolException           = api.ErrorType{Shape: "UnsupportedProtocolException", Code: "UnsupportedProtocol", Status: 400, Fault: api.Sender}
 )
@@ -29,16 +35,22 @@ var errorTypes = []api.ErrorType{
 	CertificateNotFoundException,
 	DependencyThrottleException,
 	DuplicateAccessPointNameException,
+	DuplicateListenerException,
+	DuplicatePolicyNameException,
 	DuplicateTagKeysException,
 	InvalidConfigurationRequestException,
+	InvalidEndPointException,
 	InvalidSchemeException,
 	InvalidSecurityGroupException,
 	InvalidSubnetException,
+	ListenerNotFoundException,
 	LoadBalancerAttributeNotFoundException,
 	OperationNotPermittedException,
 	PolicyNotFoundException,
+	PolicyTypeNotFoundException,
 	SubnetNotFoundException,
 	TooManyAccessPointsException,
+	TooManyPoliciesException,
 	TooManyTagsException,
 	UnsupportedProtocolException,
 }

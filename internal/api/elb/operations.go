@@ -8,11 +8,35 @@ import "github.com/tarn-eks/tarn/internal/api"
 
 // Handler has the listed operations of Elastic Load Balancing.
 type Handler interface {
+	AddTags(ctx context.Context, in *AddTagsInput) (*AddTagsOutput, error)
+	ApplySecurityGroupsToLoadBalancer(ctx context.Context, in *ApplySecurityGroupsToLoadBalancerInput) (*ApplySecurityGroupsToLoadBalancerOutput, error)
+	AttachLoadBalancerToSubnets(ctx context.Context, in *AttachLoadBalancerToSubnetsInput) (*AttachLoadBalancerToSubnetsOutput, error)
+	ConfigureHealthCheck(ctx context.Context, in *ConfigureHealthCheckInput) (*ConfigureHealthCheckOutput, error)
+	CreateAppCookieStickinessPolicy(ctx context.Context, in *CreateAppCookieStickinessPolicyInput) (*CreateAppCookieStickinessPolicyOutput, error)
+	CreateLBCookieStickinessPolicy(ctx context.Context, in *CreateLBCookieStickinessPolicyInput) (*CreateLBCookieStickinessPolicyOutput, error)
 	CreateLoadBalancer(ctx context.Context, in *CreateLoadBalancerInput) (*CreateLoadBalancerOutput, error)
+	CreateLoadBalancerListeners(ctx context.Context, in *CreateLoadBalancerListenersInput) (*CreateLoadBalancerListenersOutput, error)
+	CreateLoadBalancerPolicy(ctx context.Context, in *CreateLoadBalancerPolicyInput) (*CreateLoadBalancerPolicyOutput, error)
+	DeleteLoadBalancer(ctx context.Context, in *DeleteLoadBalancerInput) (*DeleteLoadBalancerOutput, error)
+	DeleteLoadBalancerListeners(ctx context.Context, in *DeleteLoadBalancerListenersInput) (*DeleteLoadBalancerListenersOutput, error)
+	DeleteLoadBalancerPolicy(ctx context.Context, in *DeleteLoadBalancerPolicyInput) (*DeleteLoadBalancerPolicyOutput, error)
+	DeregisterInstancesFromLoadBalancer(ctx context.Context, in *DeregisterInstancesFromLoadBalancerInput) (*DeregisterInstancesFromLoadBalancerOutput, error)
+	DescribeAccountLimits(ctx context.Context, in *DescribeAccountLimitsInput) (*DescribeAccountLimitsOutput, error)
+	DescribeInstanceHealth(ctx context.Context, in *DescribeInstanceHealthInput) (*DescribeInstanceHealthOutput, error)
 	DescribeLoadBalancerAttributes(ctx context.Context, in *DescribeLoadBalancerAttributesInput) (*DescribeLoadBalancerAttributesOutput, error)
 	DescribeLoadBalancerPolicies(ctx context.Context, in *DescribeLoadBalancerPoliciesInput) (*DescribeLoadBalancerPoliciesOutput, error)
+	DescribeLoadBalancerPolicyTypes(ctx context.Context, in *DescribeLoadBalancerPolicyTypesInput) (*DescribeLoadBalancerPolicyTypesOutput, error)
 	DescribeLoadBalancers(ctx context.Context, in *DescribeLoadBalancersInput) (*DescribeLoadBalancersOutput, error)
 	DescribeTags(ctx context.Context, in *DescribeTagsInput) (*DescribeTagsOutput, error)
+	DetachLoadBalancerFromSubnets(ctx context.Context, in *DetachLoadBalancerFromSubnetsInput) (*DetachLoadBalancerFromSubnetsOutput, error)
+	DisableAvailabilityZonesForLoadBalancer(ctx context.Context, in *DisableAvailabilityZonesForLoadBalancerInput) (*DisableAvailabilityZonesForLoadBalancerOutput, error)
+	EnableAvailabilityZonesForLoadBalancer(ctx context.Context, in *EnableAvailabilityZonesForLoadBalancerInput) (*EnableAvailabilityZonesForLoadBalancerOutput, error)
+	ModifyLoadBalancerAttributes(ctx context.Context, in *ModifyLoadBalancerAttributesInput) (*ModifyLoadBalancerAttributesOutput, error)
+	RegisterInstancesWithLoadBalancer(ctx context.Context, in *RegisterInstancesWithLoadBalancerInput) (*RegisterInstancesWithLoadBalancerOutput, error)
+	RemoveTags(ctx context.Context, in *RemoveTagsInput) (*RemoveTagsOutput, error)
+	SetLoadBalancerListenerSSLCertificate(ctx context.Context, in *SetLoadBalancerListenerSSLCertificateInput) (*SetLoadBalancerListenerSSLCertificateOutput, error)
+	SetLoadBalancerPoliciesForBackendServer(ctx context.Context, in *SetLoadBalancerPoliciesForBackendServerInput) (*SetLoadBalancerPoliciesForBackendServerOutput, error)
+	SetLoadBalancerPoliciesOfListener(ctx context.Context, in *SetLoadBalancerPoliciesOfListenerInput) (*SetLoadBalancerPoliciesOfListenerOutput, error)
 }
 
 // Service is the table of the API.
@@ -25,38 +49,38 @@ var Service = &api.Service{
 	Protocols:   []api.Protocol{api.AWSQuery},
 	Errors:      errorTypes,
 	Operations: []api.Operation{
+		api.Bind(api.Operation{Name: "AddTags", Reply: "AddTagsResult", Errors: "AccessPointNotFoundException TooManyTagsException DuplicateTagKeysException"}, Handler.AddTags),
+		api.Bind(api.Operation{Name: "ApplySecurityGroupsToLoadBalancer", Reply: "ApplySecurityGroupsToLoadBalancerResult", Errors: "AccessPointNotFoundException InvalidConfigurationRequestException InvalidSecurityGroupException"}, Handler.ApplySecurityGroupsToLoadBalancer),
+		api.Bind(api.Operation{Name: "AttachLoadBalancerToSubnets", Reply: "AttachLoadBalancerToSubnetsResult", Errors: "AccessPointNotFoundException InvalidConfigurationRequestException SubnetNotFoundException InvalidSubnetException"}, Handler.AttachLoadBalancerToSubnets),
+		api.Bind(api.Operation{Name: "ConfigureHealthCheck", Reply: "ConfigureHealthCheckResult", Errors: "AccessPointNotFoundException"}, Handler.ConfigureHealthCheck),
+		api.Bind(api.Operation{Name: "CreateAppCookieStickinessPolicy", Reply: "CreateAppCookieStickinessPolicyResult", Errors: "AccessPointNotFoundException DuplicatePolicyNameException TooManyPoliciesException InvalidConfigurationRequestException"}, Handler.CreateAppCookieStickinessPolicy),
+		api.Bind(api.Operation{Name: "CreateLBCookieStickinessPolicy", Reply: "CreateLBCookieStickinessPolicyResult", Errors: "AccessPointNotFoundException DuplicatePolicyNameException TooManyPoliciesException InvalidConfigurationRequestException"}, Handler.CreateLBCookieStickinessPolicy),
 		api.Bind(api.Operation{Name: "CreateLoadBalancer", Reply: "CreateLoadBalancerResult", Errors: "DuplicateAccessPointNameException TooManyAccessPointsException CertificateNotFoundException InvalidConfigurationRequestException SubnetNotFoundException InvalidSubnetException InvalidSecurityGroupException InvalidSchemeException TooManyTagsException DuplicateTagKeysException UnsupportedProtocolException OperationNotPermittedException"}, Handler.CreateLoadBalancer),
+		api.Bind(api.Operation{Name: "CreateLoadBalancerListeners", Reply: "CreateLoadBalancerListenersResult", Errors: "AccessPointNotFoundException DuplicateListenerException CertificateNotFoundException InvalidConfigurationRequestException UnsupportedProtocolException"}, Handler.CreateLoadBalancerListeners),
+		api.Bind(api.Operation{Name: "CreateLoadBalancerPolicy", Reply: "CreateLoadBalancerPolicyResult", Errors: "AccessPointNotFoundException PolicyTypeNotFoundException DuplicatePolicyNameException TooManyPoliciesException InvalidConfigurationRequestException"}, Handler.CreateLoadBalancerPolicy),
+		api.Bind(api.Operation{Name: "DeleteLoadBalancer", Reply: "DeleteLoadBalancerResult"}, Handler.DeleteLoadBalancer),
+		api.Bind(api.Operation{Name: "DeleteLoadBalancerListeners", Reply: "DeleteLoadBalancerListenersResult", Errors: "AccessPointNotFoundException"}, Handler.DeleteLoadBalancerListeners),
+		api.Bind(api.Operation{Name: "DeleteLoadBalancerPolicy", Reply: "DeleteLoadBalancerPolicyResult", Errors: "AccessPointNotFoundException InvalidConfigurationRequestException"}, Handler.DeleteLoadBalancerPolicy),
+		api.Bind(api.Operation{Name: "DeregisterInstancesFromLoadBalancer", Reply: "DeregisterInstancesFromLoadBalancerResult", Errors: "AccessPointNotFoundException InvalidEndPointException"}, Handler.DeregisterInstancesFromLoadBalancer),
+		api.Bind(api.Operation{Name: "DescribeAccountLimits", Reply: "DescribeAccountLimitsResult"}, Handler.DescribeAccountLimits),
+		api.Bind(api.Operation{Name: "DescribeInstanceHealth", Reply: "DescribeInstanceHealthResult", Errors: "AccessPointNotFoundException InvalidEndPointException"}, Handler.DescribeInstanceHealth),
 		api.Bind(api.Operation{Name: "DescribeLoadBalancerAttributes", Reply: "DescribeLoadBalancerAttributesResult", Errors: "AccessPointNotFoundException LoadBalancerAttributeNotFoundException"}, Handler.DescribeLoadBalancerAttributes),
 		api.Bind(api.Operation{Name: "DescribeLoadBalancerPolicies", Reply: "DescribeLoadBalancerPoliciesResult", Errors: "AccessPointNotFoundException PolicyNotFoundException"}, Handler.DescribeLoadBalancerPolicies),
+		api.Bind(api.Operation{Name: "DescribeLoadBalancerPolicyTypes", Reply: "DescribeLoadBalancerPolicyTypesResult", Errors: "PolicyTypeNotFoundException"}, Handler.DescribeLoadBalancerPolicyTypes),
 		api.Bind(api.Operation{Name: "DescribeLoadBalancers", Reply: "DescribeLoadBalancersResult", Errors: "AccessPointNotFoundException DependencyThrottleException"}, Handler.DescribeLoadBalancers),
 		api.Bind(api.Operation{Name: "DescribeTags", Reply: "DescribeTagsResult", Errors: "AccessPointNotFoundException"}, Handler.DescribeTags),
+		api.Bind(api.Operation{Name: "DetachLoadBalancerFromSubnets", Reply: "DetachLoadBalancerFromSubnetsResult", Errors: "AccessPointNotFoundException InvalidConfigurationRequestException"}, Handler.DetachLoadBalancerFromSubnets),
+		api.Bind(api.Operation{Name: "DisableAvailabilityZonesForLoadBalancer", Reply: "DisableAvailabilityZonesForLoadBalancerResult", Errors: "AccessPointNotFoundException InvalidConfigurationRequestException"}, Handler.DisableAvailabilityZonesForLoadBalancer),
+		api.Bind(api.Operation{Name: "EnableAvailabilityZonesForLoadBalancer", Reply: "EnableAvailabilityZonesForLoadBalancerResult", Errors: "AccessPointNotFoundException"}, Handler.EnableAvailabilityZonesForLoadBalancer),
+		api.Bind(api.Operation{Name: "ModifyLoadBalancerAttributes", Reply: "ModifyLoadBalancerAttributesResult", Errors: "AccessPointNotFoundException LoadBalancerAttributeNotFoundException InvalidConfigurationRequestException"}, Handler.ModifyLoadBalancerAttributes),
+		api.Bind(api.Operation{Name: "RegisterInstancesWithLoadBalancer", Reply: "RegisterInstancesWithLoadBalancerResult", Errors: "AccessPointNotFoundException InvalidEndPointException"}, Handler.RegisterInstancesWithLoadBalancer),
+		api.Bind(api.Operation{Name: "RemoveTags", Reply: "RemoveTagsResult", Errors: "AccessPointNotFoundException"}, Handler.RemoveTags),
+		api.Bind(api.Operation{Name: "SetLoadBalancerListenerSSLCertificate", Reply: "SetLoadBalancerListenerSSLCertificateResult", Errors: "CertificateNotFoundException AccessPointNotFoundException ListenerNotFoundException InvalidConfigurationRequestException UnsupportedProtocolException"}, Handler.SetLoadBalancerListenerSSLCertificate),
+		api.Bind(api.Operation{Name: "SetLoadBalancerPoliciesForBackendServer", Reply: "SetLoadBalancerPoliciesForBackendServerResult", Errors: "AccessPointNotFoundException PolicyNotFoundException InvalidConfigurationRequestException"}, Handler.SetLoadBalancerPoliciesForBackendServer),
+		api.Bind(api.Operation{Name: "SetLoadBalancerPoliciesOfListener", Reply: "SetLoadBalancerPoliciesOfListenerResult", Errors: "AccessPointNotFoundException PolicyNotFoundException ListenerNotFoundException InvalidConfigurationRequestException"}, Handler.SetLoadBalancerPoliciesOfListener),
 	},
 	Others: others,
 }
 
 const others = `
-AddTags
-ApplySecurityGroupsToLoadBalancer
-AttachLoadBalancerToSubnets
-ConfigureHealthCheck
-CreateAppCookieStickinessPolicy
-CreateLBCookieStickinessPolicy
-CreateLoadBalancerListeners
-CreateLoadBalancerPolicy
-DeleteLoadBalancer
-DeleteLoadBalancerListeners
-DeleteLoadBalancerPolicy
-DeregisterInstancesFromLoadBalancer
-DescribeAccountLimits
-DescribeInstanceHealth
-DescribeLoadBalancerPolicyTypes
-DetachLoadBalancerFromSubnets
-DisableAvailabilityZonesForLoadBalancer
-EnableAvailabilityZonesForLoadBalancer
-ModifyLoadBalancerAttributes
-RegisterInstancesWithLoadBalancer
-RemoveTags
-SetLoadBalancerListenerSSLCertificate
-SetLoadBalancerPoliciesForBackendServer
-SetLoadBalancerPoliciesOfListener
 `

@@ -11,6 +11,14 @@ type AccessLog struct {
 	S3BucketPrefix *string
 }
 
+type AddTagsInput struct {
+	LoadBalancerNames []string `aws:",req"`
+	Tags              []Tag    `aws:",req"`
+}
+
+type AddTagsOutput struct {
+}
+
 type AdditionalAttribute struct {
 	Key   *string
 	Value *string
@@ -21,9 +29,36 @@ type AppCookieStickinessPolicy struct {
 	CookieName *string
 }
 
+type ApplySecurityGroupsToLoadBalancerInput struct {
+	LoadBalancerName *string  `aws:",req"`
+	SecurityGroups   []string `aws:",req"`
+}
+
+type ApplySecurityGroupsToLoadBalancerOutput struct {
+	SecurityGroups []string
+}
+
+type AttachLoadBalancerToSubnetsInput struct {
+	LoadBalancerName *string  `aws:",req"`
+	Subnets          []string `aws:",req"`
+}
+
+type AttachLoadBalancerToSubnetsOutput struct {
+	Subnets []string
+}
+
 type BackendServerDescription struct {
 	InstancePort *int32
 	PolicyNames  []string
+}
+
+type ConfigureHealthCheckInput struct {
+	LoadBalancerName *string      `aws:",req"`
+	HealthCheck      *HealthCheck `aws:",req"`
+}
+
+type ConfigureHealthCheckOutput struct {
+	HealthCheck *HealthCheck
 }
 
 type ConnectionDraining struct {
@@ -33,6 +68,24 @@ type ConnectionDraining struct {
 
 type ConnectionSettings struct {
 	IdleTimeout *int32 `aws:",req"`
+}
+
+type CreateAppCookieStickinessPolicyInput struct {
+	LoadBalancerName *string `aws:",req"`
+	PolicyName       *string `aws:",req"`
+	CookieName       *string `aws:",req"`
+}
+
+type CreateAppCookieStickinessPolicyOutput struct {
+}
+
+type CreateLBCookieStickinessPolicyInput struct {
+	LoadBalancerName       *string `aws:",req"`
+	PolicyName             *string `aws:",req"`
+	CookieExpirationPeriod *int64
+}
+
+type CreateLBCookieStickinessPolicyOutput struct {
 }
 
 type CreateLoadBalancerInput struct {
@@ -45,12 +98,81 @@ type CreateLoadBalancerInput struct {
 	Tags              []Tag
 }
 
+type CreateLoadBalancerListenersInput struct {
+	LoadBalancerName *string    `aws:",req"`
+	Listeners        []Listener `aws:",req"`
+}
+
+type CreateLoadBalancerListenersOutput struct {
+}
+
 type CreateLoadBalancerOutput struct {
 	DNSName *string
 }
 
+type CreateLoadBalancerPolicyInput struct {
+	LoadBalancerName *string `aws:",req"`
+	PolicyName       *string `aws:",req"`
+	PolicyTypeName   *string `aws:",req"`
+	PolicyAttributes []PolicyAttribute
+}
+
+type CreateLoadBalancerPolicyOutput struct {
+}
+
 type CrossZoneLoadBalancing struct {
 	Enabled *bool `aws:",req"`
+}
+
+type DeleteLoadBalancerInput struct {
+	LoadBalancerName *string `aws:",req"`
+}
+
+type DeleteLoadBalancerListenersInput struct {
+	LoadBalancerName  *string `aws:",req"`
+	LoadBalancerPorts []int32 `aws:",req"`
+}
+
+type DeleteLoadBalancerListenersOutput struct {
+}
+
+type DeleteLoadBalancerOutput struct {
+}
+
+type DeleteLoadBalancerPolicyInput struct {
+	LoadBalancerName *string `aws:",req"`
+	PolicyName       *string `aws:",req"`
+}
+
+type DeleteLoadBalancerPolicyOutput struct {
+}
+
+type DeregisterInstancesFromLoadBalancerInput struct {
+	LoadBalancerName *string    `aws:",req"`
+	Instances        []Instance `aws:",req"`
+}
+
+type DeregisterInstancesFromLoadBalancerOutput struct {
+	Instances []Instance
+}
+
+type DescribeAccountLimitsInput struct {
+	Marker   *string
+	PageSize *int32
+}
+
+type DescribeAccountLimitsOutput struct {
+	Limits     []Limit
+	NextMarker *string
+}
+
+type DescribeInstanceHealthInput struct {
+	LoadBalancerName *string `aws:",req"`
+	Instances        []Instance
+}
+
+type DescribeInstanceHealthOutput struct {
+	InstanceStates []InstanceState
 }
 
 type DescribeLoadBalancerAttributesInput struct {
@@ -68,6 +190,14 @@ type DescribeLoadBalancerPoliciesInput struct {
 
 type DescribeLoadBalancerPoliciesOutput struct {
 	PolicyDescriptions []PolicyDescription
+}
+
+type DescribeLoadBalancerPolicyTypesInput struct {
+	PolicyTypeNames []string
+}
+
+type DescribeLoadBalancerPolicyTypesOutput struct {
+	PolicyTypeDescriptions []PolicyTypeDescription
 }
 
 type DescribeLoadBalancersInput struct {
@@ -89,6 +219,33 @@ type DescribeTagsOutput struct {
 	TagDescriptions []TagDescription
 }
 
+type DetachLoadBalancerFromSubnetsInput struct {
+	LoadBalancerName *string  `aws:",req"`
+	Subnets          []string `aws:",req"`
+}
+
+type DetachLoadBalancerFromSubnetsOutput struct {
+	Subnets []string
+}
+
+type DisableAvailabilityZonesForLoadBalancerInput struct {
+	LoadBalancerName  *string  `aws:",req"`
+	AvailabilityZones []string `aws:",req"`
+}
+
+type DisableAvailabilityZonesForLoadBalancerOutput struct {
+	AvailabilityZones []string
+}
+
+type EnableAvailabilityZonesForLoadBalancerInput struct {
+	LoadBalancerName  *string  `aws:",req"`
+	AvailabilityZones []string `aws:",req"`
+}
+
+type EnableAvailabilityZonesForLoadBalancerOutput struct {
+	AvailabilityZones []string
+}
+
 type HealthCheck struct {
 	Target             *string `aws:",req"`
 	Interval           *int32  `aws:",req"`
@@ -101,9 +258,21 @@ type Instance struct {
 	InstanceId *string
 }
 
+type InstanceState struct {
+	InstanceId  *string
+	State       *string
+	ReasonCode  *string
+	Description *string
+}
+
 type LBCookieStickinessPolicy struct {
 	PolicyName             *string
 	CookieExpirationPeriod *int64
+}
+
+type Limit struct {
+	Name *string
+	Max  *string
 }
 
 type Listener struct {
@@ -146,10 +315,25 @@ type LoadBalancerDescription struct {
 	Scheme                    *string
 }
 
+type ModifyLoadBalancerAttributesInput struct {
+	LoadBalancerName       *string                 `aws:",req"`
+	LoadBalancerAttributes *LoadBalancerAttributes `aws:",req"`
+}
+
+type ModifyLoadBalancerAttributesOutput struct {
+	LoadBalancerName       *string
+	LoadBalancerAttributes *LoadBalancerAttributes
+}
+
 type Policies struct {
 	AppCookieStickinessPolicies []AppCookieStickinessPolicy
 	LBCookieStickinessPolicies  []LBCookieStickinessPolicy
 	OtherPolicies               []string
+}
+
+type PolicyAttribute struct {
+	AttributeName  *string
+	AttributeValue *string
 }
 
 type PolicyAttributeDescription struct {
@@ -157,10 +341,68 @@ type PolicyAttributeDescription struct {
 	AttributeValue *string
 }
 
+type PolicyAttributeTypeDescription struct {
+	AttributeName *string
+	AttributeType *string
+	Description   *string
+	DefaultValue  *string
+	Cardinality   *string
+}
+
 type PolicyDescription struct {
 	PolicyName                  *string
 	PolicyTypeName              *string
 	PolicyAttributeDescriptions []PolicyAttributeDescription
+}
+
+type PolicyTypeDescription struct {
+	PolicyTypeName                  *string
+	Description                     *string
+	PolicyAttributeTypeDescriptions []PolicyAttributeTypeDescription
+}
+
+type RegisterInstancesWithLoadBalancerInput struct {
+	LoadBalancerName *string    `aws:",req"`
+	Instances        []Instance `aws:",req"`
+}
+
+type RegisterInstancesWithLoadBalancerOutput struct {
+	Instances []Instance
+}
+
+type RemoveTagsInput struct {
+	LoadBalancerNames []string     `aws:",req"`
+	Tags              []TagKeyOnly `aws:",req"`
+}
+
+type RemoveTagsOutput struct {
+}
+
+type SetLoadBalancerListenerSSLCertificateInput struct {
+	LoadBalancerName *string `aws:",req"`
+	LoadBalancerPort *int32  `aws:",req"`
+	SSLCertificateId *string `aws:",req"`
+}
+
+type SetLoadBalancerListenerSSLCertificateOutput struct {
+}
+
+type SetLoadBalancerPoliciesForBackendServerInput struct {
+	LoadBalancerName *string  `aws:",req"`
+	InstancePort     *int32   `aws:",req"`
+	PolicyNames      []string `aws:",req"`
+}
+
+type SetLoadBalancerPoliciesForBackendServerOutput struct {
+}
+
+type SetLoadBalancerPoliciesOfListenerInput struct {
+	LoadBalancerName *string  `aws:",req"`
+	LoadBalancerPort *int32   `aws:",req"`
+	PolicyNames      []string `aws:",req"`
+}
+
+type SetLoadBalancerPoliciesOfListenerOutput struct {
 }
 
 type SourceSecurityGroup struct {
@@ -176,4 +418,8 @@ type Tag struct {
 type TagDescription struct {
 	LoadBalancerName *string
 	Tags             []Tag
+}
+
+type TagKeyOnly struct {
+	Key *string
 }

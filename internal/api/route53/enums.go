@@ -4,17 +4,33 @@ package route53
 
 // The enumerations. A client may send values that are not listed.
 type (
-	ChangeAction              string
-	ChangeStatus              string
-	HostedZoneType            string
-	RRType                    string
-	ResourceRecordSetFailover string
-	ResourceRecordSetRegion   string
-	TagResourceType           string
-	VPCRegion                 string
+	AccountLimitType               string
+	ChangeAction                   string
+	ChangeStatus                   string
+	CloudWatchRegion               string
+	ComparisonOperator             string
+	HealthCheckRegion              string
+	HealthCheckType                string
+	HostedZoneLimitType            string
+	HostedZoneType                 string
+	InsufficientDataHealthStatus   string
+	RRType                         string
+	ResettableElementName          string
+	ResourceRecordSetFailover      string
+	ResourceRecordSetRegion        string
+	ReusableDelegationSetLimitType string
+	Statistic                      string
+	TagResourceType                string
+	VPCRegion                      string
 )
 
 const (
+	AccountLimitTypeMaxHealthChecksByOwner           AccountLimitType = "MAX_HEALTH_CHECKS_BY_OWNER"
+	AccountLimitTypeMaxHostedZonesByOwner            AccountLimitType = "MAX_HOSTED_ZONES_BY_OWNER"
+	AccountLimitTypeMaxTrafficPolicyInstancesByOwner AccountLimitType = "MAX_TRAFFIC_POLICY_INSTANCES_BY_OWNER"
+	AccountLimitTypeMaxReusableDelegationSetsByOwner AccountLimitType = "MAX_REUSABLE_DELEGATION_SETS_BY_OWNER"
+	AccountLimitTypeMaxTrafficPoliciesByOwner        AccountLimitType = "MAX_TRAFFIC_POLICIES_BY_OWNER"
+
 	ChangeActionCreate ChangeAction = "CREATE"
 	ChangeActionDelete ChangeAction = "DELETE"
 	ChangeActionUpsert ChangeAction = "UPSERT"
@@ -22,7 +38,74 @@ const (
 	ChangeStatusPending ChangeStatus = "PENDING"
 	ChangeStatusInsync  ChangeStatus = "INSYNC"
 
+	CloudWatchRegionUsEast1      CloudWatchRegion = "us-east-1"
+	CloudWatchRegionUsEast2      CloudWatchRegion = "us-east-2"
+	CloudWatchRegionUsWest1      CloudWatchRegion = "us-west-1"
+	CloudWatchRegionUsWest2      CloudWatchRegion = "us-west-2"
+	CloudWatchRegionCaCentral1   CloudWatchRegion = "ca-central-1"
+	CloudWatchRegionEuCentral1   CloudWatchRegion = "eu-central-1"
+	CloudWatchRegionEuCentral2   CloudWatchRegion = "eu-central-2"
+	CloudWatchRegionEuWest1      CloudWatchRegion = "eu-west-1"
+	CloudWatchRegionEuWest2      CloudWatchRegion = "eu-west-2"
+	CloudWatchRegionEuWest3      CloudWatchRegion = "eu-west-3"
+	CloudWatchRegionApEast1      CloudWatchRegion = "ap-east-1"
+	CloudWatchRegionMeSouth1     CloudWatchRegion = "me-south-1"
+	CloudWatchRegionMeCentral1   CloudWatchRegion = "me-central-1"
+	CloudWatchRegionApSouth1     CloudWatchRegion = "ap-south-1"
+	CloudWatchRegionApSouth2     CloudWatchRegion = "ap-south-2"
+	CloudWatchRegionApSoutheast1 CloudWatchRegion = "ap-southeast-1"
+	CloudWatchRegionApSoutheast2 CloudWatchRegion = "ap-southeast-2"
+	CloudWatchRegionApSoutheast3 CloudWatchRegion = "ap-southeast-3"
+	CloudWatchRegionApNortheast1 CloudWatchRegion = "ap-northeast-1"
+	CloudWatchRegionApNortheast2 CloudWatchRegion = "ap-northeast-2"
+	CloudWatchRegionApNortheast3 CloudWatchRegion = "ap-northeast-3"
+	CloudWatchRegionEuNorth1     CloudWatchRegion = "eu-north-1"
+	CloudWatchRegionSaEast1      CloudWatchRegion = "sa-east-1"
+	CloudWatchRegionCnNorthwest1 CloudWatchRegion = "cn-northwest-1"
+	CloudWatchRegionCnNorth1     CloudWatchRegion = "cn-north-1"
+	CloudWatchRegionAfSouth1     CloudWatchRegion = "af-south-1"
+	CloudWatchRegionEuSouth1     CloudWatchRegion = "eu-south-1"
+	CloudWatchRegionEuSouth2     CloudWatchRegion = "eu-south-2"
+	CloudWatchRegionUsGovWest1   CloudWatchRegion = "us-gov-west-1"
+	CloudWatchRegionUsGovEast1   CloudWatchRegion = "us-gov-east-1"
+	CloudWatchRegionUsIsoEast1   CloudWatchRegion = "us-iso-east-1"
+	CloudWatchRegionUsIsoWest1   CloudWatchRegion = "us-iso-west-1"
+	CloudWatchRegionUsIsobEast1  CloudWatchRegion = "us-isob-east-1"
+	CloudWatchRegionApSoutheast4 CloudWatchRegion = "ap-southeast-4"
+	CloudWatchRegionIlCentral1   CloudWatchRegion = "il-central-1"
+	CloudWatchRegionCaWest1      CloudWatchRegion = "ca-west-1"
+
+	ComparisonOperatorGreaterThanOrEqualToThreshold ComparisonOperator = "GreaterThanOrEqualToThreshold"
+	ComparisonOperatorGreaterThanThreshold          ComparisonOperator = "GreaterThanThreshold"
+	ComparisonOperatorLessThanThreshold             ComparisonOperator = "LessThanThreshold"
+	ComparisonOperatorLessThanOrEqualToThreshold    ComparisonOperator = "LessThanOrEqualToThreshold"
+
+	HealthCheckRegionUsEast1      HealthCheckRegion = "us-east-1"
+	HealthCheckRegionUsWest1      HealthCheckRegion = "us-west-1"
+	HealthCheckRegionUsWest2      HealthCheckRegion = "us-west-2"
+	HealthCheckRegionEuWest1      HealthCheckRegion = "eu-west-1"
+	HealthCheckRegionApSoutheast1 HealthCheckRegion = "ap-southeast-1"
+	HealthCheckRegionApSoutheast2 HealthCheckRegion = "ap-southeast-2"
+	HealthCheckRegionApNortheast1 HealthCheckRegion = "ap-northeast-1"
+	HealthCheckRegionSaEast1      HealthCheckRegion = "sa-east-1"
+
+	HealthCheckTypeHttp             HealthCheckType = "HTTP"
+	HealthCheckTypeHttps            HealthCheckType = "HTTPS"
+	HealthCheckTypeHttpStrMatch     HealthCheckType = "HTTP_STR_MATCH"
+	HealthCheckTypeHttpsStrMatch    HealthCheckType = "HTTPS_STR_MATCH"
+	HealthCheckTypeTcp              HealthCheckType = "TCP"
+	HealthCheckTypeCalculated       HealthCheckType = "CALCULATED"
+	HealthCheckTypeCloudwatchMetric HealthCheckType = "CLOUDWATCH_METRIC"
+	HealthCheckTypeRecoveryControl  HealthCheckType = "RECOVERY_CONTROL"
+
+	HostedZoneLimitTypeMaxRrsetsByZone         HostedZoneLimitType = "MAX_RRSETS_BY_ZONE"
+	HostedZoneLimitTypeMaxVpcsAssociatedByZone HostedZoneLimitType = "MAX_VPCS_ASSOCIATED_BY_ZONE"
+
 	HostedZoneTypePrivateHostedZone HostedZoneType = "PrivateHostedZone"
+
+	InsufficientDataHealthStatusHealthy         InsufficientDataHealthStatus = "Healthy"
+	InsufficientDataHealthStatusUnhealthy       InsufficientDataHealthStatus = "Unhealthy"
+	InsufficientDataHealthStatusLastKnownStatus InsufficientDataHealthStatus = "LastKnownStatus"
 
 	RRTypeSoa   RRType = "SOA"
 	RRTypeA     RRType = "A"
@@ -37,6 +120,11 @@ const (
 	RRTypeAaaa  RRType = "AAAA"
 	RRTypeCaa   RRType = "CAA"
 	RRTypeDs    RRType = "DS"
+
+	ResettableElementNameFullyQualifiedDomainName ResettableElementName = "FullyQualifiedDomainName"
+	ResettableElementNameRegions                  ResettableElementName = "Regions"
+	ResettableElementNameResourcePath             ResettableElementName = "ResourcePath"
+	ResettableElementNameChildHealthChecks        ResettableElementName = "ChildHealthChecks"
 
 	ResourceRecordSetFailoverPrimary   ResourceRecordSetFailover = "PRIMARY"
 	ResourceRecordSetFailoverSecondary ResourceRecordSetFailover = "SECONDARY"
@@ -72,6 +160,14 @@ const (
 	ResourceRecordSetRegionApSoutheast4 ResourceRecordSetRegion = "ap-southeast-4"
 	ResourceRecordSetRegionIlCentral1   ResourceRecordSetRegion = "il-central-1"
 	ResourceRecordSetRegionCaWest1      ResourceRecordSetRegion = "ca-west-1"
+
+	ReusableDelegationSetLimitTypeMaxZonesByReusableDelegationSet ReusableDelegationSetLimitType = "MAX_ZONES_BY_REUSABLE_DELEGATION_SET"
+
+	StatisticAverage     Statistic = "Average"
+	StatisticSum         Statistic = "Sum"
+	StatisticSampleCount Statistic = "SampleCount"
+	StatisticMaximum     Statistic = "Maximum"
+	StatisticMinimum     Statistic = "Minimum"
 
 	TagResourceTypeHealthcheck TagResourceType = "healthcheck"
 	TagResourceTypeHostedzone  TagResourceType = "hostedzone"

@@ -7,39 +7,75 @@ import "github.com/tarn-eks/tarn/internal/api"
 
 // The errors that the operations declare.
 var (
-	ConflictingDomainExists   = api.ErrorType{Shape: "ConflictingDomainExists", Code: "ConflictingDomainExists", Status: 400, Fault: api.Sender}
-	DelegationSetNotAvailable = api.ErrorType{Shape: "DelegationSetNotAvailable", Code: "DelegationSetNotAvailable", Status: 400, Fault: api.Sender}
-	DelegationSetNotReusable  = api.ErrorType{Shape: "DelegationSetNotReusable", Code: "DelegationSetNotReusable", Status: 400, Fault: api.Sender}
-	HostedZoneAlreadyExists   = api.ErrorType{Shape: "HostedZoneAlreadyExists", Code: "HostedZoneAlreadyExists", Status: 409, Fault: api.Sender}
-	HostedZoneNotEmpty        = api.ErrorType{Shape: "HostedZoneNotEmpty", Code: "HostedZoneNotEmpty", Status: 400, Fault: api.Sender}
-	InvalidChangeBatch        = api.ErrorType{Shape: "InvalidChangeBatch", Code: "InvalidChangeBatch", Status: 400, Fault: api.Sender, Detail: reflect.TypeFor[InvalidChangeBatchDetail]()}
-	InvalidDomainName         = api.ErrorType{Shape: "InvalidDomainName", Code: "InvalidDomainName", Status: 400, Fault: api.Sender}
-	InvalidInput              = api.ErrorType{Shape: "InvalidInput", Code: "InvalidInput", Status: 400, Fault: api.Sender}
-	InvalidVPCId              = api.ErrorType{Shape: "InvalidVPCId", Code: "InvalidVPCId", Status: 400, Fault: api.Sender}
-	NoSuchChange              = api.ErrorType{Shape: "NoSuchChange", Code: "NoSuchChange", Status: 404, Fault: api.Sender}
-	NoSuchDelegationSet       = api.ErrorType{Shape: "NoSuchDelegationSet", Code: "NoSuchDelegationSet", Status: 400, Fault: api.Sender}
-	NoSuchHealthCheck         = api.ErrorType{Shape: "NoSuchHealthCheck", Code: "NoSuchHealthCheck", Status: 404, Fault: api.Sender}
-	NoSuchHostedZone          = api.ErrorType{Shape: "NoSuchHostedZone", Code: "NoSuchHostedZone", Status: 404, Fault: api.Sender}
-	PriorRequestNotComplete   = api.ErrorType{Shape: "PriorRequestNotComplete", Code: "PriorRequestNotComplete", Status: 400, Fault: api.Sender}
-	ThrottlingException       = api.ErrorType{Shape: "ThrottlingException", Code: "ThrottlingException", Status: 400, Fault: api.Sender}
-	TooManyHostedZones        = api.ErrorType{Shape: "TooManyHostedZones", Code: "TooManyHostedZones", Status: 400, Fault: api.Sender}
+	ConflictingDomainExists      = api.ErrorType{Shape: "ConflictingDomainExists", Code: "ConflictingDomainExists", Status: 400, Fault: api.Sender}
+	DelegationSetAlreadyCreated  = api.ErrorType{Shape: "DelegationSetAlreadyCreated", Code: "DelegationSetAlreadyCreated", Status: 400, Fault: api.Sender}
+	DelegationSetAlreadyReusable = api.ErrorType{Shape: "DelegationSetAlreadyReusable", Code: "DelegationSetAlreadyReusable", Status: 400, Fault: api.Sender}
+	DelegationSetInUse           = api.ErrorType{Shape: "DelegationSetInUse", Code: "DelegationSetInUse", Status: 400, Fault: api.Sender}
+	DelegationSetNotAvailable    = api.ErrorType{Shape: "DelegationSetNotAvailable", Code: "DelegationSetNotAvailable", Status: 400, Fault: api.Sender}
+	DelegationSetNotReusable     = api.ErrorType{Shape: "DelegationSetNotReusable", Code: "DelegationSetNotReusable", Status: 400, Fault: api.Sender}
+	HealthCheckAlreadyExists     = api.ErrorType{Shape: "HealthCheckAlreadyExists", Code: "HealthCheckAlreadyExists", Status: 409, Fault: api.Sender}
+	HealthCheckInUse             = api.ErrorType{Shape: "HealthCheckInUse", Code: "HealthCheckInUse", Status: 400, Fault: api.Sender}
+	HealthCheckVersionMismatch   = api.ErrorType{Shape: "HealthCheckVersionMismatch", Code: "HealthCheckVersionMismatch", Status: 409, Fault: api.Sender}
+	HostedZoneAlreadyExists      = api.ErrorType{Shape: "HostedZoneAlreadyExists", Code: "HostedZoneAlreadyExists", Status: 409, Fault: api.Sender}
+	HostedZoneNotEmpty           = api.ErrorType{Shape: "HostedZoneNotEmpty", Code: "HostedZoneNotEmpty", Status: 400, Fault: api.Sender}
+	HostedZoneNotFound           = api.ErrorType{Shape: "HostedZoneNotFound", Code: "HostedZoneNotFound", Status: 400, Fault: api.Sender}
+	HostedZoneNotPrivate         = api.ErrorType{Shape: "HostedZoneNotPrivate", Code: "HostedZoneNotPrivate", Status: 400, Fault: api.Sender}
+	IncompatibleVersion          = api.ErrorType{Shape: "IncompatibleVersion", Code: "IncompatibleVersion", Status: 400, Fault: api.Sender}
+	InvalidArgument              = api.ErrorType{Shape: "InvalidArgument", Code: "InvalidArgument", Status: 400, Fault: api.Sender}
+	InvalidChangeBatch           = api.ErrorType{Shape: "InvalidChangeBatch", Code: "InvalidChangeBatch", Status: 400, Fault: api.Sender, Detail: reflect.TypeFor[InvalidChangeBatchDetail]()}
+	InvalidDomainName            = api.ErrorType{Shape: "InvalidDomainName", Code: "InvalidDomainName", Status: 400, Fault: api.Sender}
+	InvalidInput                 = api.ErrorType{Shape: "InvalidInput", Code: "InvalidInput", Status: 400, Fault: api.Sender}
+	InvalidPaginationToken       = api.ErrorType{Shape: "InvalidPaginationToken", Code: "InvalidPaginationToken", Status: 400, Fault: api.Sender}
+	InvalidVPCId                 = api.ErrorType{Shape: "InvalidVPCId", Code: "InvalidVPCId", Status: 400, Fault: api.Sender}
+	LastVPCAssociation           = api.ErrorType{Shape: "LastVPCAssociation", Code: "LastVPCAssociation", Status: 400, Fault: api.Sender}
+	LimitsExceeded               = api.ErrorType{Shape: "LimitsExceeded", Code: "LimitsExceeded", Status: 400, Fault: api.Sender}
+	NoSuchChange                 = api.ErrorType{Shape: "NoSuchChange", Code: "NoSuchChange", Status: 404, Fault: api.Sender}
+	NoSuchDelegationSet          = api.ErrorType{Shape: "NoSuchDelegationSet", Code: "NoSuchDelegationSet", Status: 400, Fault: api.Sender}
+	NoSuchGeoLocation            = api.ErrorType{Shape: "NoSuchGeoLocation", Code: "NoSuchGeoLocation", Status: 404, Fault: api.Sender}
+	NoSuchHealthCheck            = api.ErrorType{Shape: "NoSuchHealthCheck", Code: "NoSuchHealthCheck", Status: 404, Fault: api.Sender}
+	NoSuchHostedZone             = api.ErrorType{Shape: "NoSuchHostedZone", Code: "NoSuchHostedZone", Status: 404, Fault: api.Sender}
+	NotAuthorizedException       = api.ErrorType{Shape: "NotAuthorizedException", Code: "NotAuthorizedException", Status: 401, Fault: api.Sender}
+	PriorRequestNotComplete      = api.ErrorType{Shape: "PriorRequestNotComplete", Code: "PriorRequestNotComplete", Status: 400, Fault: api.Sender}
+	PublicZoneVPCAssociation     = api.ErrorType{Shape: "PublicZoneVPCAssociation", Code: "PublicZoneVPCAssociation", Status: 400, Fault: api.Sender}
+	ThrottlingException          = api.ErrorType{Shape: "ThrottlingException", Code: "ThrottlingException", Status: 400, Fault: api.Sender}
+	TooManyHealthChecks          = api.ErrorType{Shape: "TooManyHealthChecks", Code: "TooManyHealthChecks", Status: 400, Fault: api.Sender}
+	TooManyHostedZones           = api.ErrorType{Shape: "TooManyHostedZones", Code: "TooManyHostedZones", Status: 400, Fault: api.Sender}
+	VPCAssociationNotFound       = api.ErrorType{Shape: "VPCAssociationNotFound", Code: "VPCAssociationNotFound", Status: 404, Fault: api.Sender}
 )
 
 var errorTypes = []api.ErrorType{
 	ConflictingDomainExists,
+	DelegationSetAlreadyCreated,
+	DelegationSetAlreadyReusable,
+	DelegationSetInUse,
 	DelegationSetNotAvailable,
 	DelegationSetNotReusable,
+	HealthCheckAlreadyExists,
+	HealthCheckInUse,
+	HealthCheckVersionMismatch,
 	HostedZoneAlreadyExists,
 	HostedZoneNotEmpty,
+	HostedZoneNotFound,
+	HostedZoneNotPrivate,
+	IncompatibleVersion,
+	InvalidArgument,
 	InvalidChangeBatch,
 	InvalidDomainName,
 	InvalidInput,
+	InvalidPaginationToken,
 	InvalidVPCId,
+	LastVPCAssociation,
+	LimitsExceeded,
 	NoSuchChange,
 	NoSuchDelegationSet,
+	NoSuchGeoLocation,
 	NoSuchHealthCheck,
 	NoSuchHostedZone,
+	NotAuthorizedException,
 	PriorRequestNotComplete,
+	PublicZoneVPCAssociation,
 	ThrottlingException,
+	TooManyHealthChecks,
 	TooManyHostedZones,
+	VPCAssociationNotFound,
 }

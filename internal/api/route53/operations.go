@@ -8,15 +8,41 @@ import "github.com/tarn-eks/tarn/internal/api"
 
 // Handler has the listed operations of Route 53.
 type Handler interface {
+	AssociateVPCWithHostedZone(ctx context.Context, in *AssociateVPCWithHostedZoneInput) (*AssociateVPCWithHostedZoneOutput, error)
 	ChangeResourceRecordSets(ctx context.Context, in *ChangeResourceRecordSetsInput) (*ChangeResourceRecordSetsOutput, error)
+	ChangeTagsForResource(ctx context.Context, in *ChangeTagsForResourceInput) (*ChangeTagsForResourceOutput, error)
+	CreateHealthCheck(ctx context.Context, in *CreateHealthCheckInput) (*CreateHealthCheckOutput, error)
 	CreateHostedZone(ctx context.Context, in *CreateHostedZoneInput) (*CreateHostedZoneOutput, error)
+	CreateReusableDelegationSet(ctx context.Context, in *CreateReusableDelegationSetInput) (*CreateReusableDelegationSetOutput, error)
+	DeleteHealthCheck(ctx context.Context, in *DeleteHealthCheckInput) (*DeleteHealthCheckOutput, error)
 	DeleteHostedZone(ctx context.Context, in *DeleteHostedZoneInput) (*DeleteHostedZoneOutput, error)
+	DeleteReusableDelegationSet(ctx context.Context, in *DeleteReusableDelegationSetInput) (*DeleteReusableDelegationSetOutput, error)
+	DisassociateVPCFromHostedZone(ctx context.Context, in *DisassociateVPCFromHostedZoneInput) (*DisassociateVPCFromHostedZoneOutput, error)
+	GetAccountLimit(ctx context.Context, in *GetAccountLimitInput) (*GetAccountLimitOutput, error)
 	GetChange(ctx context.Context, in *GetChangeInput) (*GetChangeOutput, error)
+	GetCheckerIpRanges(ctx context.Context, in *GetCheckerIpRangesInput) (*GetCheckerIpRangesOutput, error)
+	GetGeoLocation(ctx context.Context, in *GetGeoLocationInput) (*GetGeoLocationOutput, error)
+	GetHealthCheck(ctx context.Context, in *GetHealthCheckInput) (*GetHealthCheckOutput, error)
+	GetHealthCheckCount(ctx context.Context, in *GetHealthCheckCountInput) (*GetHealthCheckCountOutput, error)
+	GetHealthCheckLastFailureReason(ctx context.Context, in *GetHealthCheckLastFailureReasonInput) (*GetHealthCheckLastFailureReasonOutput, error)
+	GetHealthCheckStatus(ctx context.Context, in *GetHealthCheckStatusInput) (*GetHealthCheckStatusOutput, error)
 	GetHostedZone(ctx context.Context, in *GetHostedZoneInput) (*GetHostedZoneOutput, error)
+	GetHostedZoneCount(ctx context.Context, in *GetHostedZoneCountInput) (*GetHostedZoneCountOutput, error)
+	GetHostedZoneLimit(ctx context.Context, in *GetHostedZoneLimitInput) (*GetHostedZoneLimitOutput, error)
+	GetReusableDelegationSet(ctx context.Context, in *GetReusableDelegationSetInput) (*GetReusableDelegationSetOutput, error)
+	GetReusableDelegationSetLimit(ctx context.Context, in *GetReusableDelegationSetLimitInput) (*GetReusableDelegationSetLimitOutput, error)
+	ListGeoLocations(ctx context.Context, in *ListGeoLocationsInput) (*ListGeoLocationsOutput, error)
+	ListHealthChecks(ctx context.Context, in *ListHealthChecksInput) (*ListHealthChecksOutput, error)
 	ListHostedZones(ctx context.Context, in *ListHostedZonesInput) (*ListHostedZonesOutput, error)
 	ListHostedZonesByName(ctx context.Context, in *ListHostedZonesByNameInput) (*ListHostedZonesByNameOutput, error)
+	ListHostedZonesByVPC(ctx context.Context, in *ListHostedZonesByVPCInput) (*ListHostedZonesByVPCOutput, error)
 	ListResourceRecordSets(ctx context.Context, in *ListResourceRecordSetsInput) (*ListResourceRecordSetsOutput, error)
+	ListReusableDelegationSets(ctx context.Context, in *ListReusableDelegationSetsInput) (*ListReusableDelegationSetsOutput, error)
+	ListTagsForResource(ctx context.Context, in *ListTagsForResourceInput) (*ListTagsForResourceOutput, error)
 	ListTagsForResources(ctx context.Context, in *ListTagsForResourcesInput) (*ListTagsForResourcesOutput, error)
+	TestDNSAnswer(ctx context.Context, in *TestDNSAnswerInput) (*TestDNSAnswerOutput, error)
+	UpdateHealthCheck(ctx context.Context, in *UpdateHealthCheckInput) (*UpdateHealthCheckOutput, error)
+	UpdateHostedZoneComment(ctx context.Context, in *UpdateHostedZoneCommentInput) (*UpdateHostedZoneCommentOutput, error)
 }
 
 // Service is the table of the API.
@@ -29,79 +55,79 @@ var Service = &api.Service{
 	Protocols:   []api.Protocol{api.RestXML},
 	Errors:      errorTypes,
 	Operations: []api.Operation{
+		api.Bind(api.Operation{Name: "AssociateVPCWithHostedZone", Method: "POST", URI: "/2013-04-01/hostedzone/{Id}/associatevpc", Reply: "AssociateVPCWithHostedZoneResponse", Errors: "NoSuchHostedZone NotAuthorizedException InvalidVPCId InvalidInput PublicZoneVPCAssociation ConflictingDomainExists LimitsExceeded PriorRequestNotComplete"}, Handler.AssociateVPCWithHostedZone),
 		api.Bind(api.Operation{Name: "ChangeResourceRecordSets", Method: "POST", URI: "/2013-04-01/hostedzone/{Id}/rrset/", Reply: "ChangeResourceRecordSetsResponse", Errors: "NoSuchHostedZone NoSuchHealthCheck InvalidChangeBatch InvalidInput PriorRequestNotComplete"}, Handler.ChangeResourceRecordSets),
+		api.Bind(api.Operation{Name: "ChangeTagsForResource", Method: "POST", URI: "/2013-04-01/tags/{ResourceType}/{ResourceId}", Reply: "ChangeTagsForResourceResponse", Errors: "InvalidInput NoSuchHealthCheck NoSuchHostedZone PriorRequestNotComplete ThrottlingException"}, Handler.ChangeTagsForResource),
+		api.Bind(api.Operation{Name: "CreateHealthCheck", Method: "POST", URI: "/2013-04-01/healthcheck", Status: 201, Reply: "CreateHealthCheckResponse", Errors: "TooManyHealthChecks HealthCheckAlreadyExists InvalidInput"}, Handler.CreateHealthCheck),
 		api.Bind(api.Operation{Name: "CreateHostedZone", Method: "POST", URI: "/2013-04-01/hostedzone", Status: 201, Reply: "CreateHostedZoneResponse", Errors: "InvalidDomainName HostedZoneAlreadyExists TooManyHostedZones InvalidVPCId InvalidInput DelegationSetNotAvailable ConflictingDomainExists NoSuchDelegationSet DelegationSetNotReusable"}, Handler.CreateHostedZone),
+		api.Bind(api.Operation{Name: "CreateReusableDelegationSet", Method: "POST", URI: "/2013-04-01/delegationset", Status: 201, Reply: "CreateReusableDelegationSetResponse", Errors: "DelegationSetAlreadyCreated LimitsExceeded HostedZoneNotFound InvalidArgument InvalidInput DelegationSetNotAvailable DelegationSetAlreadyReusable"}, Handler.CreateReusableDelegationSet),
+		api.Bind(api.Operation{Name: "DeleteHealthCheck", Method: "DELETE", URI: "/2013-04-01/healthcheck/{HealthCheckId}", Reply: "DeleteHealthCheckResponse", Errors: "NoSuchHealthCheck HealthCheckInUse InvalidInput"}, Handler.DeleteHealthCheck),
 		api.Bind(api.Operation{Name: "DeleteHostedZone", Method: "DELETE", URI: "/2013-04-01/hostedzone/{Id}", Reply: "DeleteHostedZoneResponse", Errors: "NoSuchHostedZone HostedZoneNotEmpty PriorRequestNotComplete InvalidInput InvalidDomainName"}, Handler.DeleteHostedZone),
+		api.Bind(api.Operation{Name: "DeleteReusableDelegationSet", Method: "DELETE", URI: "/2013-04-01/delegationset/{Id}", Reply: "DeleteReusableDelegationSetResponse", Errors: "NoSuchDelegationSet DelegationSetInUse DelegationSetNotReusable InvalidInput"}, Handler.DeleteReusableDelegationSet),
+		api.Bind(api.Operation{Name: "DisassociateVPCFromHostedZone", Method: "POST", URI: "/2013-04-01/hostedzone/{Id}/disassociatevpc", Reply: "DisassociateVPCFromHostedZoneResponse", Errors: "NoSuchHostedZone InvalidVPCId VPCAssociationNotFound LastVPCAssociation InvalidInput"}, Handler.DisassociateVPCFromHostedZone),
+		api.Bind(api.Operation{Name: "GetAccountLimit", Method: "GET", URI: "/2013-04-01/accountlimit/{Type}", Reply: "GetAccountLimitResponse", Errors: "InvalidInput"}, Handler.GetAccountLimit),
 		api.Bind(api.Operation{Name: "GetChange", Method: "GET", URI: "/2013-04-01/change/{Id}", Reply: "GetChangeResponse", Errors: "NoSuchChange InvalidInput"}, Handler.GetChange),
+		api.Bind(api.Operation{Name: "GetCheckerIpRanges", Method: "GET", URI: "/2013-04-01/checkeripranges", Reply: "GetCheckerIpRangesResponse"}, Handler.GetCheckerIpRanges),
+		api.Bind(api.Operation{Name: "GetGeoLocation", Method: "GET", URI: "/2013-04-01/geolocation", Reply: "GetGeoLocationResponse", Errors: "NoSuchGeoLocation InvalidInput"}, Handler.GetGeoLocation),
+		api.Bind(api.Operation{Name: "GetHealthCheck", Method: "GET", URI: "/2013-04-01/healthcheck/{HealthCheckId}", Reply: "GetHealthCheckResponse", Errors: "NoSuchHealthCheck InvalidInput IncompatibleVersion"}, Handler.GetHealthCheck),
+		api.Bind(api.Operation{Name: "GetHealthCheckCount", Method: "GET", URI: "/2013-04-01/healthcheckcount", Reply: "GetHealthCheckCountResponse"}, Handler.GetHealthCheckCount),
+		api.Bind(api.Operation{Name: "GetHealthCheckLastFailureReason", Method: "GET", URI: "/2013-04-01/healthcheck/{HealthCheckId}/lastfailurereason", Reply: "GetHealthCheckLastFailureReasonResponse", Errors: "NoSuchHealthCheck InvalidInput"}, Handler.GetHealthCheckLastFailureReason),
+		api.Bind(api.Operation{Name: "GetHealthCheckStatus", Method: "GET", URI: "/2013-04-01/healthcheck/{HealthCheckId}/status", Reply: "GetHealthCheckStatusResponse", Errors: "NoSuchHealthCheck InvalidInput"}, Handler.GetHealthCheckStatus),
 		api.Bind(api.Operation{Name: "GetHostedZone", Method: "GET", URI: "/2013-04-01/hostedzone/{Id}", Reply: "GetHostedZoneResponse", Errors: "NoSuchHostedZone InvalidInput"}, Handler.GetHostedZone),
+		api.Bind(api.Operation{Name: "GetHostedZoneCount", Method: "GET", URI: "/2013-04-01/hostedzonecount", Reply: "GetHostedZoneCountResponse", Errors: "InvalidInput"}, Handler.GetHostedZoneCount),
+		api.Bind(api.Operation{Name: "GetHostedZoneLimit", Method: "GET", URI: "/2013-04-01/hostedzonelimit/{Id}/{Type}", Reply: "GetHostedZoneLimitResponse", Errors: "NoSuchHostedZone InvalidInput HostedZoneNotPrivate"}, Handler.GetHostedZoneLimit),
+		api.Bind(api.Operation{Name: "GetReusableDelegationSet", Method: "GET", URI: "/2013-04-01/delegationset/{Id}", Reply: "GetReusableDelegationSetResponse", Errors: "NoSuchDelegationSet DelegationSetNotReusable InvalidInput"}, Handler.GetReusableDelegationSet),
+		api.Bind(api.Operation{Name: "GetReusableDelegationSetLimit", Method: "GET", URI: "/2013-04-01/reusabledelegationsetlimit/{Id}/{Type}", Reply: "GetReusableDelegationSetLimitResponse", Errors: "InvalidInput NoSuchDelegationSet"}, Handler.GetReusableDelegationSetLimit),
+		api.Bind(api.Operation{Name: "ListGeoLocations", Method: "GET", URI: "/2013-04-01/geolocations", Reply: "ListGeoLocationsResponse", Errors: "InvalidInput"}, Handler.ListGeoLocations),
+		api.Bind(api.Operation{Name: "ListHealthChecks", Method: "GET", URI: "/2013-04-01/healthcheck", Reply: "ListHealthChecksResponse", Errors: "InvalidInput IncompatibleVersion"}, Handler.ListHealthChecks),
 		api.Bind(api.Operation{Name: "ListHostedZones", Method: "GET", URI: "/2013-04-01/hostedzone", Reply: "ListHostedZonesResponse", Errors: "InvalidInput NoSuchDelegationSet DelegationSetNotReusable"}, Handler.ListHostedZones),
 		api.Bind(api.Operation{Name: "ListHostedZonesByName", Method: "GET", URI: "/2013-04-01/hostedzonesbyname", Reply: "ListHostedZonesByNameResponse", Errors: "InvalidInput InvalidDomainName"}, Handler.ListHostedZonesByName),
+		api.Bind(api.Operation{Name: "ListHostedZonesByVPC", Method: "GET", URI: "/2013-04-01/hostedzonesbyvpc", Reply: "ListHostedZonesByVPCResponse", Errors: "InvalidInput InvalidPaginationToken"}, Handler.ListHostedZonesByVPC),
 		api.Bind(api.Operation{Name: "ListResourceRecordSets", Method: "GET", URI: "/2013-04-01/hostedzone/{Id}/rrset", Reply: "ListResourceRecordSetsResponse", Errors: "NoSuchHostedZone InvalidInput"}, Handler.ListResourceRecordSets),
+		api.Bind(api.Operation{Name: "ListReusableDelegationSets", Method: "GET", URI: "/2013-04-01/delegationset", Reply: "ListReusableDelegationSetsResponse", Errors: "InvalidInput"}, Handler.ListReusableDelegationSets),
+		api.Bind(api.Operation{Name: "ListTagsForResource", Method: "GET", URI: "/2013-04-01/tags/{ResourceType}/{ResourceId}", Reply: "ListTagsForResourceResponse", Errors: "InvalidInput NoSuchHealthCheck NoSuchHostedZone PriorRequestNotComplete ThrottlingException"}, Handler.ListTagsForResource),
 		api.Bind(api.Operation{Name: "ListTagsForResources", Method: "POST", URI: "/2013-04-01/tags/{ResourceType}", Reply: "ListTagsForResourcesResponse", Errors: "InvalidInput NoSuchHealthCheck NoSuchHostedZone PriorRequestNotComplete ThrottlingException"}, Handler.ListTagsForResources),
+		api.Bind(api.Operation{Name: "TestDNSAnswer", Method: "GET", URI: "/2013-04-01/testdnsanswer", Reply: "TestDNSAnswerResponse", Errors: "NoSuchHostedZone InvalidInput"}, Handler.TestDNSAnswer),
+		api.Bind(api.Operation{Name: "UpdateHealthCheck", Method: "POST", URI: "/2013-04-01/healthcheck/{HealthCheckId}", Reply: "UpdateHealthCheckResponse", Errors: "NoSuchHealthCheck InvalidInput HealthCheckVersionMismatch"}, Handler.UpdateHealthCheck),
+		api.Bind(api.Operation{Name: "UpdateHostedZoneComment", Method: "POST", URI: "/2013-04-01/hostedzone/{Id}", Reply: "UpdateHostedZoneCommentResponse", Errors: "NoSuchHostedZone InvalidInput PriorRequestNotComplete"}, Handler.UpdateHostedZoneComment),
 	},
 	Others: others,
 }
 
 const others = `
 ActivateKeySigningKey POST /2013-04-01/keysigningkey/{HostedZoneId}/{Name}/activate
-AssociateVPCWithHostedZone POST /2013-04-01/hostedzone/{Id}/associatevpc
 ChangeCidrCollection POST /2013-04-01/cidrcollection/{CidrCollectionId}
-ChangeTagsForResource POST /2013-04-01/tags/{ResourceType}/{ResourceId}
 CreateCidrCollection POST /2013-04-01/cidrcollection
-CreateHealthCheck POST /2013-04-01/healthcheck
 CreateKeySigningKey POST /2013-04-01/keysigningkey
 CreateQueryLoggingConfig POST /2013-04-01/queryloggingconfig
-CreateReusableDelegationSet POST /2013-04-01/delegationset
 CreateTrafficPolicy POST /2013-04-01/trafficpolicy
 CreateTrafficPolicyInstance POST /2013-04-01/trafficpolicyinstance
 CreateTrafficPolicyVersion POST /2013-04-01/trafficpolicy/{Id}
 CreateVPCAssociationAuthorization POST /2013-04-01/hostedzone/{Id}/authorizevpcassociation
 DeactivateKeySigningKey POST /2013-04-01/keysigningkey/{HostedZoneId}/{Name}/deactivate
 DeleteCidrCollection DELETE /2013-04-01/cidrcollection/{CidrCollectionId}
-DeleteHealthCheck DELETE /2013-04-01/healthcheck/{HealthCheckId}
 DeleteKeySigningKey DELETE /2013-04-01/keysigningkey/{HostedZoneId}/{Name}
 DeleteQueryLoggingConfig DELETE /2013-04-01/queryloggingconfig/{Id}
-DeleteReusableDelegationSet DELETE /2013-04-01/delegationset/{Id}
 DeleteTrafficPolicy DELETE /2013-04-01/trafficpolicy/{Id}/{Version}
 DeleteTrafficPolicyInstance DELETE /2013-04-01/trafficpolicyinstance/{Id}
 DeleteVPCAssociationAuthorization POST /2013-04-01/hostedzone/{Id}/deauthorizevpcassociation
 DisableHostedZoneDNSSEC POST /2013-04-01/hostedzone/{Id}/disable-dnssec
-DisassociateVPCFromHostedZone POST /2013-04-01/hostedzone/{Id}/disassociatevpc
 EnableHostedZoneDNSSEC POST /2013-04-01/hostedzone/{Id}/enable-dnssec
-GetAccountLimit GET /2013-04-01/accountlimit/{Type}
-GetCheckerIpRanges GET /2013-04-01/checkeripranges
 GetDNSSEC GET /2013-04-01/hostedzone/{Id}/dnssec
-GetGeoLocation GET /2013-04-01/geolocation
-GetHealthCheck GET /2013-04-01/healthcheck/{HealthCheckId}
-GetHealthCheckCount GET /2013-04-01/healthcheckcount
-GetHealthCheckLastFailureReason GET /2013-04-01/healthcheck/{HealthCheckId}/lastfailurereason
-GetHealthCheckStatus GET /2013-04-01/healthcheck/{HealthCheckId}/status
-GetHostedZoneCount GET /2013-04-01/hostedzonecount
-GetHostedZoneLimit GET /2013-04-01/hostedzonelimit/{Id}/{Type}
 GetQueryLoggingConfig GET /2013-04-01/queryloggingconfig/{Id}
-GetReusableDelegationSet GET /2013-04-01/delegationset/{Id}
-GetReusableDelegationSetLimit GET /2013-04-01/reusabledelegationsetlimit/{Id}/{Type}
 GetTrafficPolicy GET /2013-04-01/trafficpolicy/{Id}/{Version}
 GetTrafficPolicyInstance GET /2013-04-01/trafficpolicyinstance/{Id}
 GetTrafficPolicyInstanceCount GET /2013-04-01/trafficpolicyinstancecount
 ListCidrBlocks GET /2013-04-01/cidrcollection/{CidrCollectionId}/cidrblocks
 ListCidrCollections GET /2013-04-01/cidrcollection
 ListCidrLocations GET /2013-04-01/cidrcollection/{CidrCollectionId}
-ListGeoLocations GET /2013-04-01/geolocations
-ListHealthChecks GET /2013-04-01/healthcheck
-ListHostedZonesByVPC GET /2013-04-01/hostedzonesbyvpc
 ListQueryLoggingConfigs GET /2013-04-01/queryloggingconfig
-ListReusableDelegationSets GET /2013-04-01/delegationset
-ListTagsForResource GET /2013-04-01/tags/{ResourceType}/{ResourceId}
 ListTrafficPolicies GET /2013-04-01/trafficpolicies
 ListTrafficPolicyInstances GET /2013-04-01/trafficpolicyinstances
 ListTrafficPolicyInstancesByHostedZone GET /2013-04-01/trafficpolicyinstances/hostedzone
 ListTrafficPolicyInstancesByPolicy GET /2013-04-01/trafficpolicyinstances/trafficpolicy
 ListTrafficPolicyVersions GET /2013-04-01/trafficpolicies/{Id}/versions
 ListVPCAssociationAuthorizations GET /2013-04-01/hostedzone/{Id}/authorizevpcassociation
-TestDNSAnswer GET /2013-04-01/testdnsanswer
-UpdateHealthCheck POST /2013-04-01/healthcheck/{HealthCheckId}
-UpdateHostedZoneComment POST /2013-04-01/hostedzone/{Id}
 UpdateTrafficPolicyComment POST /2013-04-01/trafficpolicy/{Id}/{Version}
 UpdateTrafficPolicyInstance POST /2013-04-01/trafficpolicyinstance/{Id}
 `

@@ -4,10 +4,30 @@ package route53
 
 import "time"
 
+type AccountLimit struct {
+	Type  AccountLimitType `aws:",req"`
+	Value *int64           `aws:",req"`
+}
+
+type AlarmIdentifier struct {
+	Region CloudWatchRegion `aws:",req"`
+	Name   *string          `aws:",req"`
+}
+
 type AliasTarget struct {
 	HostedZoneId         *string `aws:",req"`
 	DNSName              *string `aws:",req"`
 	EvaluateTargetHealth *bool   `aws:",req"`
+}
+
+type AssociateVPCWithHostedZoneInput struct {
+	HostedZoneId *string `aws:"Id,uri,req"`
+	VPC          *VPC    `aws:",req"`
+	Comment      *string
+}
+
+type AssociateVPCWithHostedZoneOutput struct {
+	ChangeInfo *ChangeInfo `aws:",req"`
 }
 
 type Change struct {
@@ -36,14 +56,45 @@ type ChangeResourceRecordSetsOutput struct {
 	ChangeInfo *ChangeInfo `aws:",req"`
 }
 
+type ChangeTagsForResourceInput struct {
+	ResourceType  TagResourceType `aws:",uri,req"`
+	ResourceId    *string         `aws:",uri,req"`
+	AddTags       []Tag           `aws:",item=Tag"`
+	RemoveTagKeys []string        `aws:",item=Key"`
+}
+
+type ChangeTagsForResourceOutput struct {
+}
+
 type CidrRoutingConfig struct {
 	CollectionId *string `aws:",req"`
 	LocationName *string `aws:",req"`
 }
 
+type CloudWatchAlarmConfiguration struct {
+	EvaluationPeriods  *int32             `aws:",req"`
+	Threshold          *float64           `aws:",req"`
+	ComparisonOperator ComparisonOperator `aws:",req"`
+	Period             *int32             `aws:",req"`
+	MetricName         *string            `aws:",req"`
+	Namespace          *string            `aws:",req"`
+	Statistic          Statistic          `aws:",req"`
+	Dimensions         []Dimension        `aws:",item=Dimension"`
+}
+
 type Coordinates struct {
 	Latitude  *string `aws:",req"`
 	Longitude *string `aws:",req"`
+}
+
+type CreateHealthCheckInput struct {
+	CallerReference   *string            `aws:",req"`
+	HealthCheckConfig *HealthCheckConfig `aws:",req"`
+}
+
+type CreateHealthCheckOutput struct {
+	HealthCheck *HealthCheck `aws:",req"`
+	Location    *string      `aws:",header,req"`
 }
 
 type CreateHostedZoneInput struct {
@@ -62,10 +113,27 @@ type CreateHostedZoneOutput struct {
 	Location      *string `aws:",header,req"`
 }
 
+type CreateReusableDelegationSetInput struct {
+	CallerReference *string `aws:",req"`
+	HostedZoneId    *string
+}
+
+type CreateReusableDelegationSetOutput struct {
+	DelegationSet *DelegationSet `aws:",req"`
+	Location      *string        `aws:",header,req"`
+}
+
 type DelegationSet struct {
 	Id              *string
 	CallerReference *string
 	NameServers     []string `aws:",item=NameServer,req"`
+}
+
+type DeleteHealthCheckInput struct {
+	HealthCheckId *string `aws:",uri,req"`
+}
+
+type DeleteHealthCheckOutput struct {
 }
 
 type DeleteHostedZoneInput struct {
@@ -76,10 +144,41 @@ type DeleteHostedZoneOutput struct {
 	ChangeInfo *ChangeInfo `aws:",req"`
 }
 
+type DeleteReusableDelegationSetInput struct {
+	Id *string `aws:",uri,req"`
+}
+
+type DeleteReusableDelegationSetOutput struct {
+}
+
+type Dimension struct {
+	Name  *string `aws:",req"`
+	Value *string `aws:",req"`
+}
+
+type DisassociateVPCFromHostedZoneInput struct {
+	HostedZoneId *string `aws:"Id,uri,req"`
+	VPC          *VPC    `aws:",req"`
+	Comment      *string
+}
+
+type DisassociateVPCFromHostedZoneOutput struct {
+	ChangeInfo *ChangeInfo `aws:",req"`
+}
+
 type GeoLocation struct {
 	ContinentCode   *string
 	CountryCode     *string
 	SubdivisionCode *string
+}
+
+type GeoLocationDetails struct {
+	ContinentCode   *string
+	ContinentName   *string
+	CountryCode     *string
+	CountryName     *string
+	SubdivisionCode *string
+	SubdivisionName *string
 }
 
 type GeoProximityLocation struct {
@@ -87,6 +186,15 @@ type GeoProximityLocation struct {
 	LocalZoneGroup *string
 	Coordinates    *Coordinates
 	Bias           *int32
+}
+
+type GetAccountLimitInput struct {
+	Type AccountLimitType `aws:",uri,req"`
+}
+
+type GetAccountLimitOutput struct {
+	Limit *AccountLimit `aws:",req"`
+	Count *int64        `aws:",req"`
 }
 
 type GetChangeInput struct {
@@ -97,14 +205,133 @@ type GetChangeOutput struct {
 	ChangeInfo *ChangeInfo `aws:",req"`
 }
 
+type GetCheckerIpRangesInput struct {
+}
+
+type GetCheckerIpRangesOutput struct {
+	CheckerIpRanges []string `aws:",req"`
+}
+
+type GetGeoLocationInput struct {
+	ContinentCode   *string `aws:"continentcode,query"`
+	CountryCode     *string `aws:"countrycode,query"`
+	SubdivisionCode *string `aws:"subdivisioncode,query"`
+}
+
+type GetGeoLocationOutput struct {
+	GeoLocationDetails *GeoLocationDetails `aws:",req"`
+}
+
+type GetHealthCheckCountInput struct {
+}
+
+type GetHealthCheckCountOutput struct {
+	HealthCheckCount *int64 `aws:",req"`
+}
+
+type GetHealthCheckInput struct {
+	HealthCheckId *string `aws:",uri,req"`
+}
+
+type GetHealthCheckLastFailureReasonInput struct {
+	HealthCheckId *string `aws:",uri,req"`
+}
+
+type GetHealthCheckLastFailureReasonOutput struct {
+	HealthCheckObservations []HealthCheckObservation `aws:",item=HealthCheckObservation,req"`
+}
+
+type GetHealthCheckOutput struct {
+	HealthCheck *HealthCheck `aws:",req"`
+}
+
+type GetHealthCheckStatusInput struct {
+	HealthCheckId *string `aws:",uri,req"`
+}
+
+type GetHealthCheckStatusOutput struct {
+	HealthCheckObservations []HealthCheckObservation `aws:",item=HealthCheckObservation,req"`
+}
+
+type GetHostedZoneCountInput struct {
+}
+
+type GetHostedZoneCountOutput struct {
+	HostedZoneCount *int64 `aws:",req"`
+}
+
 type GetHostedZoneInput struct {
 	Id *string `aws:",uri,req"`
+}
+
+type GetHostedZoneLimitInput struct {
+	Type         HostedZoneLimitType `aws:",uri,req"`
+	HostedZoneId *string             `aws:"Id,uri,req"`
+}
+
+type GetHostedZoneLimitOutput struct {
+	Limit *HostedZoneLimit `aws:",req"`
+	Count *int64           `aws:",req"`
 }
 
 type GetHostedZoneOutput struct {
 	HostedZone    *HostedZone `aws:",req"`
 	DelegationSet *DelegationSet
 	VPCs          []VPC `aws:",item=VPC"`
+}
+
+type GetReusableDelegationSetInput struct {
+	Id *string `aws:",uri,req"`
+}
+
+type GetReusableDelegationSetLimitInput struct {
+	Type            ReusableDelegationSetLimitType `aws:",uri,req"`
+	DelegationSetId *string                        `aws:"Id,uri,req"`
+}
+
+type GetReusableDelegationSetLimitOutput struct {
+	Limit *ReusableDelegationSetLimit `aws:",req"`
+	Count *int64                      `aws:",req"`
+}
+
+type GetReusableDelegationSetOutput struct {
+	DelegationSet *DelegationSet `aws:",req"`
+}
+
+type HealthCheck struct {
+	Id                           *string `aws:",req"`
+	CallerReference              *string `aws:",req"`
+	LinkedService                *LinkedService
+	HealthCheckConfig            *HealthCheckConfig `aws:",req"`
+	HealthCheckVersion           *int64             `aws:",req"`
+	CloudWatchAlarmConfiguration *CloudWatchAlarmConfiguration
+}
+
+type HealthCheckConfig struct {
+	IPAddress                    *string
+	Port                         *int32
+	Type                         HealthCheckType `aws:",req"`
+	ResourcePath                 *string
+	FullyQualifiedDomainName     *string
+	SearchString                 *string
+	RequestInterval              *int32
+	FailureThreshold             *int32
+	MeasureLatency               *bool
+	Inverted                     *bool
+	Disabled                     *bool
+	HealthThreshold              *int32
+	ChildHealthChecks            []string `aws:",item=ChildHealthCheck"`
+	EnableSNI                    *bool
+	Regions                      []HealthCheckRegion `aws:",item=Region"`
+	AlarmIdentifier              *AlarmIdentifier
+	InsufficientDataHealthStatus InsufficientDataHealthStatus
+	RoutingControlArn            *string
+}
+
+type HealthCheckObservation struct {
+	Region       HealthCheckRegion
+	IPAddress    *string
+	StatusReport *StatusReport
 }
 
 type HostedZone struct {
@@ -121,6 +348,22 @@ type HostedZoneConfig struct {
 	PrivateZone *bool
 }
 
+type HostedZoneLimit struct {
+	Type  HostedZoneLimitType `aws:",req"`
+	Value *int64              `aws:",req"`
+}
+
+type HostedZoneOwner struct {
+	OwningAccount *string
+	OwningService *string
+}
+
+type HostedZoneSummary struct {
+	HostedZoneId *string          `aws:",req"`
+	Name         *string          `aws:",req"`
+	Owner        *HostedZoneOwner `aws:",req"`
+}
+
 type InvalidChangeBatchDetail struct {
 	Messages []string `aws:",item=Message"`
 }
@@ -128,6 +371,35 @@ type InvalidChangeBatchDetail struct {
 type LinkedService struct {
 	ServicePrincipal *string
 	Description      *string
+}
+
+type ListGeoLocationsInput struct {
+	StartContinentCode   *string `aws:"startcontinentcode,query"`
+	StartCountryCode     *string `aws:"startcountrycode,query"`
+	StartSubdivisionCode *string `aws:"startsubdivisioncode,query"`
+	MaxItems             *string `aws:"maxitems,query"`
+}
+
+type ListGeoLocationsOutput struct {
+	GeoLocationDetailsList []GeoLocationDetails `aws:",item=GeoLocationDetails,req"`
+	IsTruncated            *bool                `aws:",req"`
+	NextContinentCode      *string
+	NextCountryCode        *string
+	NextSubdivisionCode    *string
+	MaxItems               *string `aws:",req"`
+}
+
+type ListHealthChecksInput struct {
+	Marker   *string `aws:"marker,query"`
+	MaxItems *string `aws:"maxitems,query"`
+}
+
+type ListHealthChecksOutput struct {
+	HealthChecks []HealthCheck `aws:",item=HealthCheck,req"`
+	Marker       *string       `aws:",req"`
+	IsTruncated  *bool         `aws:",req"`
+	NextMarker   *string
+	MaxItems     *string `aws:",req"`
 }
 
 type ListHostedZonesByNameInput struct {
@@ -144,6 +416,19 @@ type ListHostedZonesByNameOutput struct {
 	NextDNSName      *string
 	NextHostedZoneId *string
 	MaxItems         *string `aws:",req"`
+}
+
+type ListHostedZonesByVPCInput struct {
+	VPCId     *string   `aws:"vpcid,query,req"`
+	VPCRegion VPCRegion `aws:"vpcregion,query,req"`
+	MaxItems  *string   `aws:"maxitems,query"`
+	NextToken *string   `aws:"nexttoken,query"`
+}
+
+type ListHostedZonesByVPCOutput struct {
+	HostedZoneSummaries []HostedZoneSummary `aws:",item=HostedZoneSummary,req"`
+	MaxItems            *string             `aws:",req"`
+	NextToken           *string
 }
 
 type ListHostedZonesInput struct {
@@ -176,6 +461,28 @@ type ListResourceRecordSetsOutput struct {
 	NextRecordType       RRType
 	NextRecordIdentifier *string
 	MaxItems             *string `aws:",req"`
+}
+
+type ListReusableDelegationSetsInput struct {
+	Marker   *string `aws:"marker,query"`
+	MaxItems *string `aws:"maxitems,query"`
+}
+
+type ListReusableDelegationSetsOutput struct {
+	DelegationSets []DelegationSet `aws:",item=DelegationSet,req"`
+	Marker         *string         `aws:",req"`
+	IsTruncated    *bool           `aws:",req"`
+	NextMarker     *string
+	MaxItems       *string `aws:",req"`
+}
+
+type ListTagsForResourceInput struct {
+	ResourceType TagResourceType `aws:",uri,req"`
+	ResourceId   *string         `aws:",uri,req"`
+}
+
+type ListTagsForResourceOutput struct {
+	ResourceTagSet *ResourceTagSet `aws:",req"`
 }
 
 type ListTagsForResourcesInput struct {
@@ -215,9 +522,70 @@ type ResourceTagSet struct {
 	Tags         []Tag `aws:",item=Tag"`
 }
 
+type ReusableDelegationSetLimit struct {
+	Type  ReusableDelegationSetLimitType `aws:",req"`
+	Value *int64                         `aws:",req"`
+}
+
+type StatusReport struct {
+	Status      *string
+	CheckedTime *time.Time
+}
+
 type Tag struct {
 	Key   *string
 	Value *string
+}
+
+type TestDNSAnswerInput struct {
+	HostedZoneId          *string `aws:"hostedzoneid,query,req"`
+	RecordName            *string `aws:"recordname,query,req"`
+	RecordType            RRType  `aws:"recordtype,query,req"`
+	ResolverIP            *string `aws:"resolverip,query"`
+	EDNS0ClientSubnetIP   *string `aws:"edns0clientsubnetip,query"`
+	EDNS0ClientSubnetMask *string `aws:"edns0clientsubnetmask,query"`
+}
+
+type TestDNSAnswerOutput struct {
+	Nameserver   *string  `aws:",req"`
+	RecordName   *string  `aws:",req"`
+	RecordType   RRType   `aws:",req"`
+	RecordData   []string `aws:",item=RecordDataEntry,req"`
+	ResponseCode *string  `aws:",req"`
+	Protocol     *string  `aws:",req"`
+}
+
+type UpdateHealthCheckInput struct {
+	HealthCheckId                *string `aws:",uri,req"`
+	HealthCheckVersion           *int64
+	IPAddress                    *string
+	Port                         *int32
+	ResourcePath                 *string
+	FullyQualifiedDomainName     *string
+	SearchString                 *string
+	FailureThreshold             *int32
+	Inverted                     *bool
+	Disabled                     *bool
+	HealthThreshold              *int32
+	ChildHealthChecks            []string `aws:",item=ChildHealthCheck"`
+	EnableSNI                    *bool
+	Regions                      []HealthCheckRegion `aws:",item=Region"`
+	AlarmIdentifier              *AlarmIdentifier
+	InsufficientDataHealthStatus InsufficientDataHealthStatus
+	ResetElements                []ResettableElementName `aws:",item=ResettableElementName"`
+}
+
+type UpdateHealthCheckOutput struct {
+	HealthCheck *HealthCheck `aws:",req"`
+}
+
+type UpdateHostedZoneCommentInput struct {
+	Id      *string `aws:",uri,req"`
+	Comment *string
+}
+
+type UpdateHostedZoneCommentOutput struct {
+	HostedZone *HostedZone `aws:",req"`
 }
 
 type VPC struct {
