@@ -1,0 +1,108 @@
+// Package elb is the Elastic Load Balancing service, of the version that has
+// Classic Load Balancers: listeners, policies, registered instances as the
+// region's records. It checks, writes to the store and returns; loop/balancing
+// makes load balancers of the records. It may not open a socket, and knows EC2,
+// ACM and the health of instances as interfaces.
+package elb
+
+import (
+	"context"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/tarn-eks/tarn/internal/arn"
+	"github.com/tarn-eks/tarn/internal/store"
+)
+
+// Subnet is what a load balancer must know of a subnet.
+type Subnet struct{ ID, VPC, Zone string }
+
+// Group is what a load balancer must know of a security group.
+type Group struct{ ID, VPC, Name string }
+
+// Network is what the service asks EC2 about networks.
+type Network interface {
+	// Subnets returns those of the subnets that exist, in any order.
+	Subnets(ctx context.Context, ids []string) ([]Subnet, error)
+	// DefaultSubnets returns the subnets of the default VPC, one per zone; none if
+	// there is no default VPC.
+	DefaultSubnets(ctx context.Context) ([]Subnet, error)
+	// SecurityGroups returns those of the groups that exist, in any order.
+	SecurityGroups(ctx context.Context, ids []string) ([]Group, error)
+	// DefaultGroup is the default security group of a VPC.
+	DefaultGroup(ctx context.Context, vpc string) (Group, error)
+}
+
+// Instance is what a load balancer must know of an instance.
+type Instance struct{ ID, VPC, Zone string }
+
+// Instances is what the service asks EC2 about instances.
+type Instances interface {
+	// Instances returns those of the instances that exist and are not terminated,
+	// in any order.
+	Instances(ctx context.Context, ids []string) ([]Instance, error)
+}
+
+// Certificates is what the service asks ACM.
+type Certificates interface {
+	// Issued says whether there is a certificate with the ARN that can be served.
+	Issued(ctx context.Context, arn string) (bool, error)
+}
+
+// InstanceHealth is how an instance does behind a load balancer.
+type InstanceHealth struct {
+	ID          string
+	State       string // InService, OutOfService or Unknown
+	ReasonCode  string // ELB, Instance or N/A
+	Description string // N/A if there is nothing to say
+}
+
+// Health is what the service asks of who probes the instances.
+type Health interface {
+	// Health says how the instances of the load balancer do that are probed, in
+	// any order. One that is not among them is Unknown.
+	Health(ctx context.Context, lb LoadBalancer) ([]InstanceHealth, error)
+}
+
+// Config is what New needs.
+type Config struct {
+	Client       *clientv3.Client
+	Account      string // twelve digits
+	Region       string
+	Network      Network
+	Instances    Instances
+	Certificates Certificates
+	Health       Health
+	Now          func() time.Time // nil is time.Now
+}
+
+// Service is Elastic Load Balancing of one region.
+type Service struct {
+	LoadBalancers *store.Collection[LoadBalancer] // by name
+
+	client       *clientv3.Client
+	scope        arn.Scope
+	network      Network
+	instances    Instances
+	certificates Certificates
+	health       Health
+	now          func() time.Time
+}
+
+// New makes the service on the region's store.
+func New(c Config) *Service {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return &Service{
+		LoadBalancers: store.NewCollection[LoadBalancer](c.Client, "load-balancers"),
+		client:        c.Client,
+		scope:         arn.Scope{Account: c.Account, Region: c.Region},
+		network:       c.Network,
+		instances:     c.Instances,
+		certificates:  c.Certificates,
+		health:        c.Health,
+		now:           c.Now,
+	}
+}
