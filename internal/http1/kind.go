@@ -1,0 +1,4 @@
+package http1
+
+// kind is what a field's name means here.
+type kind uint8
