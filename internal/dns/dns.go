@@ -1,13 +1,15 @@
-// Package dns is the resolver that a VPC has at its base address plus two: it answers with authority
-// from the zones it was given, and asks the machine's own resolvers about everything else. It knows
-// DNS only: what is in the zones, and when they change, is decided elsewhere. There is no cache;
-// CoreDNS in front of it and the machine's resolvers behind it have theirs.
+// Package dns is the resolver that a VPC has at its base address plus two, and the one that the host
+// may ask about the zones that the region hosts: it answers with authority from the zones it was given,
+// and asks the machine's own resolvers about everything else. It knows DNS only: what is in the zones,
+// and when they change, is decided elsewhere. There is no cache; CoreDNS in front of it and the
+// machine's resolvers behind it have theirs.
 package dns
 
 import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"sync/atomic"
@@ -24,7 +26,6 @@ const (
 	ownUDP = 1232
 
 	maxConns = 256 // TCP connections at a time, per listener
-	maxChain = 8   // CNAMEs followed for one question
 )
 
 // Config is what a [Server] needs.
@@ -34,13 +35,19 @@ type Config struct {
 	// one, or with an empty list, such questions fail at once.
 	Upstreams func() []netip.AddrPort
 
+	// Random returns a number from 0 to n-1, for what is chosen at random; rand.IntN when nil. It must
+	// be safe for concurrent use.
+	Random func(n int) int
+
 	Logger *slog.Logger // slog.Default() when nil
 }
 
 // Server answers DNS questions. It is safe for concurrent use.
 type Server struct {
 	zones   atomic.Pointer[Zones]
+	hosted  atomic.Pointer[Zones]
 	forward *forwarder
+	random  func(n int) int
 	log     *slog.Logger
 }
 
@@ -53,18 +60,61 @@ func New(cfg Config) *Server {
 	if cfg.Upstreams == nil {
 		cfg.Upstreams = func() []netip.AddrPort { return nil }
 	}
-	s := &Server{forward: newForwarder(cfg.Upstreams, cfg.Logger), log: cfg.Logger}
+	if cfg.Random == nil {
+		cfg.Random = rand.IntN
+	}
+	s := &Server{forward: newForwarder(cfg.Upstreams, cfg.Logger), random: cfg.Random, log: cfg.Logger}
 	s.SetZones(nil)
+	s.SetHosted(nil)
 	return s
 }
 
-// SetZones replaces the zones; nil means none. Questions under way are still answered from those
-// before.
+// SetZones replaces the zones that the server's place has of its own; nil means none. Questions under
+// way are still answered from those before.
 func (s *Server) SetZones(z *Zones) {
 	if z == nil {
 		z = new(Zones)
 	}
 	s.zones.Store(z)
+}
+
+// SetHosted replaces the zones that are hosted for others, as SetZones does. Of all the server's zones
+// the one with the longest name answers; of two with the same name the hosted one does.
+func (s *Server) SetHosted(z *Zones) {
+	if z == nil {
+		z = new(Zones)
+	}
+	s.hosted.Store(z)
+}
+
+// Ask returns what the server answers to a request, whole.
+func (s *Server) Ask(ctx context.Context, req *dns.Msg) *dns.Msg { return s.answer(ctx, req, nil) }
+
+// Addresses returns the IPv4 addresses, then the IPv6 ones, of a host name. It is an error if there
+// are none.
+func (s *Server) Addresses(ctx context.Context, host string) ([]netip.Addr, error) {
+	var addresses []netip.Addr
+	rcode := dns.RcodeSuccess
+	for _, qtype := range []uint16{dns.TypeA, dns.TypeAAAA} {
+		res := s.Ask(ctx, new(dns.Msg).SetQuestion(dns.Fqdn(host), qtype))
+		rcode = max(rcode, res.Rcode)
+		for _, rr := range res.Answer {
+			var ip net.IP
+			switch rr := rr.(type) {
+			case *dns.A:
+				ip = rr.A
+			case *dns.AAAA:
+				ip = rr.AAAA
+			}
+			if a, ok := netip.AddrFromSlice(ip); ok {
+				addresses = append(addresses, a.Unmap())
+			}
+		}
+	}
+	if len(addresses) == 0 {
+		return nil, fmt.Errorf("%s has no address: %s", host, dns.RcodeToString[rcode])
+	}
+	return addresses, nil
 }
 
 // Serve answers over UDP and TCP until ctx ends, then returns nil. It closes both sockets. Any other
@@ -166,57 +216,6 @@ func (s *Server) answer(ctx context.Context, req *dns.Msg, from net.Addr) *dns.M
 		s.resolve(ctx, req, res)
 	}
 	return res
-}
-
-// resolve answers the question from the zones, following CNAMEs from one to the next and out of them.
-func (s *Server) resolve(ctx context.Context, req, res *dns.Msg) {
-	q := req.Question[0]
-	name, zones := dns.CanonicalName(q.Name), s.zones.Load()
-	for i := range maxChain {
-		zone := find(name, zones, localZones)
-		if zone == nil {
-			s.recurse(ctx, req, name, res)
-			return
-		}
-		res.Authoritative = res.Authoritative || i == 0
-		if name = zone.answer(name, q.Qtype, res); name == "" {
-			return
-		}
-	}
-	res.Rcode, res.Answer = dns.RcodeServerFailure, nil
-	explain(res, dns.ExtendedErrorCodeOther, "too many CNAMEs, or a loop of them")
-}
-
-// recurse completes res with what the upstream resolvers say about name.
-func (s *Server) recurse(ctx context.Context, req *dns.Msg, name string, res *dns.Msg) {
-	if dns.CountLabel(name) == 1 { // names of the local network are nobody else's business
-		res.Rcode = dns.RcodeNameError
-		explain(res, dns.ExtendedErrorCodeBlocked, "names of one label are not forwarded")
-		return
-	}
-	q := questionOf(req, name)
-	up, err := s.forward.ask(ctx, q)
-	if err != nil {
-		res.Rcode = dns.RcodeServerFailure
-		explain(res, dns.ExtendedErrorCodeNetworkError, err.Error())
-		return
-	}
-	res.Rcode = up.Rcode
-	// RFC 6840 section 5.8: for those who ask, and not for what came from a zone here.
-	res.AuthenticatedData = up.AuthenticatedData && (req.AuthenticatedData || q.do) && len(res.Answer) == 0
-	res.Answer = append(res.Answer, up.Answer...)
-	res.Ns = append(res.Ns, up.Ns...)
-	for _, rr := range up.Extra { // OPT is between two neighbours only; its explanation is for the client
-		if opt, ok := rr.(*dns.OPT); ok {
-			for _, o := range opt.Option {
-				if ede, ok := o.(*dns.EDNS0_EDE); ok {
-					explain(res, ede.InfoCode, ede.ExtraText)
-				}
-			}
-			continue
-		}
-		res.Extra = append(res.Extra, rr)
-	}
 }
 
 func refuse(res *dns.Msg, code uint16, text string) {

@@ -151,7 +151,7 @@ func TestExchanges(t *testing.T) {
 		{"across.example.test.", dns.TypeA,
 			"NOERROR aa ra\nan across.example.test. 60 IN CNAME ip-192-168-12-34.ap-northeast-2.compute.internal." +
 				"\nan ip-192-168-12-34.ap-northeast-2.compute.internal. 60 IN A 192.168.12.34"},
-		{"loop.example.test.", dns.TypeA, "SERVFAIL aa ra\nede 0 too many CNAMEs, or a loop of them"},
+		{"loop.example.test.", dns.TypeA, "SERVFAIL aa ra\nede 0 too many CNAMEs or aliases, or a loop of them"},
 
 		{"localhost.", dns.TypeA, "NOERROR aa ra\nan localhost. 10800 IN A 127.0.0.1"},
 		{"localhost.", dns.TypeAAAA, "NOERROR aa ra\nan localhost. 10800 IN AAAA ::1"},
@@ -337,6 +337,10 @@ func TestServeEnds(t *testing.T) {
 func FuzzAnswer(f *testing.F) {
 	s := New(Config{Logger: quiet})
 	s.SetZones(vpc(f))
+	s.SetHosted(hosted(f))
+	for range maxForwards { // nobody is asked
+		s.forward.slots <- struct{}{}
+	}
 	f.Fuzz(func(t *testing.T, packet []byte, tcp bool) {
 		req := new(dns.Msg)
 		if req.Unpack(packet) != nil {
@@ -361,5 +365,58 @@ func FuzzAnswer(f *testing.F) {
 		if (res.IsEdns0() != nil) != (req.IsEdns0() != nil) {
 			t.Errorf("EDNS %v for EDNS %v", res.IsEdns0(), req.IsEdns0())
 		}
+	})
+}
+
+// FuzzZone holds zones, whatever is in them, to what an answer from them must be.
+func FuzzZone(f *testing.F) {
+	f.Fuzz(func(t *testing.T, text, name string, qtype uint16) {
+		var rrs []dns.RR
+		parser := dns.NewZoneParser(strings.NewReader(text), "z.test.", "")
+		for rr, ok := parser.Next(); ok && len(rrs) < 100; rr, ok = parser.Next() {
+			rrs = append(rrs, rr)
+		}
+		rrs = append(rrs, &dns.SOA{Hdr: header("z.test.", dns.TypeSOA, 60), Ns: "ns.z.test.", Mbox: "m.z.test.", Minttl: 60})
+		var sets []Set
+		for _, rr := range rrs { // what refers to a name is an alias of it as well
+			if c, ok := rr.(*dns.MX); ok {
+				sets = append(sets, Set{Name: c.Hdr.Name, Type: dns.TypeA, Options: []Option{{Alias: c.Mx, Within: c.Preference == 0}}})
+			}
+		}
+		prepared, err := Prepare(Zone{Name: "z.test", Records: rrs, Sets: sets})
+		if err != nil {
+			return
+		}
+		set, err := Assemble(prepared)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := New(Config{Logger: quiet})
+		s.SetHosted(set)
+		for range maxForwards { // nobody is asked
+			s.forward.slots <- struct{}{}
+		}
+		req := new(dns.Msg)
+		packet, err := query(dns.Fqdn(name), qtype).Pack()
+		if err != nil || req.Unpack(packet) != nil {
+			return // not a question that a client can ask
+		}
+		res := s.answer(t.Context(), req, nil)
+		if _, err := res.Pack(); err != nil {
+			t.Fatalf("an answer that cannot be sent: %v\n%v", err, res)
+		}
+		if res.Rcode == dns.RcodeNameError && len(res.Answer) > 0 && res.Answer[len(res.Answer)-1].Header().Rrtype != dns.TypeCNAME {
+			t.Errorf("records of a name that does not exist: %s", summary(res))
+		}
+		next := dns.CanonicalName(req.Question[0].Name)
+		for _, rr := range res.Answer { // a chain of CNAMEs, and what is at its end
+			if owner := dns.CanonicalName(rr.Header().Name); owner != next {
+				t.Errorf("%s is not about %s: %s", owner, next, summary(res))
+			}
+			if c, ok := rr.(*dns.CNAME); ok && qtype != dns.TypeCNAME && qtype != dns.TypeANY {
+				next = dns.CanonicalName(c.Target)
+			}
+		}
+		set.Lead(req.Question[0].Name)
 	})
 }

@@ -38,9 +38,9 @@ type question struct {
 	recurse bool // RD
 }
 
-func questionOf(req *dns.Msg, name string) question {
+func questionOf(req *dns.Msg, name string, qtype uint16) question {
 	opt := req.IsEdns0()
-	return question{name, req.Question[0].Qtype, opt != nil && opt.Do(), req.CheckingDisabled, req.RecursionDesired}
+	return question{name, qtype, opt != nil && opt.Do(), req.CheckingDisabled, req.RecursionDesired}
 }
 
 func (q question) message() *dns.Msg {
@@ -59,6 +59,7 @@ func (q question) message() *dns.Msg {
 type forwarder struct {
 	upstreams func() []netip.AddrPort
 	lookup    func(context.Context, question) (*dns.Msg, error) // exchange, but for tests
+	port      uint16                                            // of name servers that zones delegate to: 53, but for tests
 	log       *slog.Logger
 	slots     chan struct{}
 	sockets   sync.Map    // network and local address of each socket that is asking
@@ -78,7 +79,7 @@ type flight struct {
 
 func newForwarder(upstreams func() []netip.AddrPort, log *slog.Logger) *forwarder {
 	f := &forwarder{
-		upstreams: upstreams, log: log, slots: make(chan struct{}, maxForwards),
+		upstreams: upstreams, port: 53, log: log, slots: make(chan struct{}, maxForwards),
 		flights: map[question]*flight{}, health: map[netip.AddrPort]health{},
 	}
 	f.lookup = f.exchange
@@ -88,12 +89,11 @@ func newForwarder(upstreams func() []netip.AddrPort, log *slog.Logger) *forwarde
 // ask returns the upstreams' answer, which is shared and must not be changed. The error's text is
 // for the client.
 func (f *forwarder) ask(ctx context.Context, q question) (*dns.Msg, error) {
-	select {
-	case f.slots <- struct{}{}:
-		defer func() { <-f.slots }()
-	default:
-		return nil, fmt.Errorf("more than %d questions are waiting for the upstream resolvers", maxForwards)
+	release, err := f.enter()
+	if err != nil {
+		return nil, err
 	}
+	defer release()
 	ctx, cancel := context.WithTimeout(ctx, wholeWait)
 	defer cancel()
 
@@ -120,6 +120,26 @@ func (f *forwarder) ask(ctx context.Context, q question) (*dns.Msg, error) {
 	return mine.msg, mine.err
 }
 
+// enter takes a slot, which the caller releases.
+func (f *forwarder) enter() (release func(), err error) {
+	select {
+	case f.slots <- struct{}{}:
+		return func() { <-f.slots }, nil
+	default:
+		return nil, fmt.Errorf("more than %d questions are waiting for the upstream resolvers", maxForwards)
+	}
+}
+
+// direct asks name servers rather than the upstreams. The error's text is for the client.
+func (f *forwarder) direct(ctx context.Context, servers []netip.AddrPort, q question) (*dns.Msg, error) {
+	release, err := f.enter()
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	return f.exchangeAny(ctx, "name server", servers, q)
+}
+
 // report logs when the upstreams stop answering and when they answer again, not every failure.
 func (f *forwarder) report(err error) {
 	switch {
@@ -136,6 +156,11 @@ func (f *forwarder) exchange(ctx context.Context, q question) (*dns.Msg, error) 
 	if len(all) == 0 {
 		return nil, errNoUpstream
 	}
+	return f.exchangeAny(ctx, "upstream resolver", all, q)
+}
+
+// exchangeAny asks one server after the other until one has an answer.
+func (f *forwarder) exchangeAny(ctx context.Context, kind string, all []netip.AddrPort, q question) (*dns.Msg, error) {
 	var refused *dns.Msg
 	var failures []string
 	for _, up := range all {
@@ -158,7 +183,7 @@ func (f *forwarder) exchange(ctx context.Context, q question) (*dns.Msg, error) 
 	if refused != nil {
 		return refused, nil
 	}
-	return nil, fmt.Errorf("no upstream resolver answered: %s", strings.Join(failures, "; "))
+	return nil, fmt.Errorf("no %s answered: %s", kind, strings.Join(failures, "; "))
 }
 
 // cause names the upstream and the reason, without the sockets that net's errors tell of.

@@ -43,8 +43,8 @@ func TestNewZonesRefuses(t *testing.T) {
 		{"a name that only ends alike", "example.com", soa + "an-example.com. 60 IN A 192.0.2.1", "not in it"},
 		{"a CNAME and an address", "example.com", soa + "a.example.com. 60 IN CNAME b.\nA.example.com. 60 IN A 192.0.2.1", "beside a CNAME"},
 		{"two CNAMEs", "example.com", soa + "a.example.com. 60 IN CNAME b.\na.example.com. 60 IN CNAME c.", "beside a CNAME"},
-		{"a delegation", "example.com", soa + "sub.example.com. 60 IN NS ns.example.org.", "delegations"},
-		{"a wildcard", "example.com", soa + "*.example.com. 60 IN A 192.0.2.1", "wildcards"},
+		{"a CNAME at the apex", "example.com", soa + "example.com. 60 IN CNAME b.", "beside a CNAME"},
+		{"a wildcard that delegates", "example.com", soa + "*.example.com. 60 IN NS ns.example.org.", "wildcard"},
 		{"the root", ".", ". 60 IN SOA ns. m. 1 2 3 4 5", "not a name"},
 		{"no name", strings.Repeat("a", 64) + ".com", soa, "not a name"},
 	} {
