@@ -66,7 +66,8 @@ type Balancer struct {
 
 	BackendServers map[int]BackendPolicy // by the backends' port
 	Limits         Limits
-	Desync         Desync // Defensive when empty
+	// DesyncMitigation is one of Monitor, Defensive (also when empty) and Strictest.
+	DesyncMitigation string
 
 	AccessLog bool
 }
@@ -129,16 +130,14 @@ type Limits struct {
 	SurgeQueue         int     // waiting for a connection to a backend; more are answered with 503; 1024 when 0
 }
 
-// Desync is what is done with requests that servers may understand in different ways.
-type Desync string
-
+// What is done with requests that servers may understand in different ways.
 const (
-	Monitor   Desync = "monitor"
-	Defensive Desync = "defensive"
-	Strictest Desync = "strictest"
+	Monitor   = "monitor"
+	Defensive = "defensive"
+	Strictest = "strictest"
 )
 
-// Stated of a backend's health, and who gives the reason for it, as DescribeInstanceHealth has them.
+// States of a backend's health, and who gives the reason for it, as DescribeInstanceHealth has them.
 const (
 	InService    = "InService"
 	OutOfService = "OutOfService"

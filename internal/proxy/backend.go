@@ -1,0 +1,278 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/hex"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/tarn-eks/tarn/internal/http1"
+)
+
+type dialer = func(ctx context.Context, b *Balancer, zone string, address netip.AddrPort) (net.Conn, error)
+
+// backend is a Backend as it runs: from when it was registered to when its last connection ended.
+type backend struct {
+	b      *balancer
+	spec   Backend
+	ctx    context.Context // of the checks
+	cancel context.CancelFunc
+	again  chan struct{} // asks for a check now
+	// sessions are of TLS with it that is not HTTP's; there, pools have their own.
+	sessions tls.ClientSessionCache
+	cookie   string // what stands for it in stickiness cookies
+
+	healthy  atomic.Bool
+	draining atomic.Bool
+	since    atomic.Int64  // Unix ns since when it is in service, while its share grows; 0: all of it
+	active   atomic.Int64  // requests and TCP connections under way
+	empty    chan struct{} // closed when it drains and nothing is under way any more
+	once     sync.Once     // of closing empty
+
+	pools map[poolKey]*pool // who holds Proxy.apply changes them
+
+	mu      sync.Mutex // guards the fields below
+	verdict verdict
+	cutting *time.Timer           // cuts off what is under way, while unhealthy
+	conns   map[net.Conn]struct{} // all that were dialed, but for some that are closed
+	prune   int                   // when so many, look for the closed ones
+}
+
+type poolKey struct {
+	zone     string // of the node
+	port     int
+	protocol Protocol
+}
+
+// pool is an http1.Pool with what it was made of.
+type pool struct {
+	*http1.Pool
+	keys [][]byte
+	idle time.Duration
+}
+
+func newBackend(b *balancer, spec Backend) *backend {
+	k := &backend{
+		b: b, spec: spec,
+		again:    make(chan struct{}, 1),
+		empty:    make(chan struct{}),
+		pools:    map[poolKey]*pool{},
+		conns:    map[net.Conn]struct{}{},
+		prune:    64,
+		cookie:   cookieOf(b.id, spec.ID),
+		sessions: tls.NewLRUClientSessionCache(8),
+	}
+	k.ctx, k.cancel = context.WithCancel(b.p.ctx)
+	return k
+}
+
+// cookieOf stands for a backend: always the same, so that stickiness outlives a restart, and telling
+// nothing of it.
+func cookieOf(balancer, backend string) string {
+	sum := sha256.Sum256([]byte(balancer + "\x00" + backend))
+	return hex.EncodeToString(sum[:])
+}
+
+// poke asks for a check now.
+func (k *backend) poke() {
+	select {
+	case k.again <- struct{}{}:
+	default:
+	}
+}
+
+// turn takes the backend into service, or out of it.
+func (k *backend) turn(healthy bool, spec *Balancer) {
+	if healthy && spec.SlowStart > 0 {
+		k.since.Store(time.Now().UnixNano())
+	}
+	k.healthy.Store(healthy)
+	k.mu.Lock()
+	if k.cutting != nil {
+		k.cutting.Stop()
+		k.cutting = nil
+	}
+	if !healthy && spec.Drain > 0 {
+		k.cutting = time.AfterFunc(spec.Drain, k.cut)
+	}
+	k.mu.Unlock()
+	if !healthy && spec.Drain <= 0 {
+		k.cut()
+	}
+	k.b.surge.wakeAll()
+}
+
+// begin counts something that the backend does; limit 0 is none. It is false, and nothing counted,
+// when it does enough already.
+func (k *backend) begin(limit int) bool {
+	if n := k.active.Add(1); limit > 0 && n > int64(limit) {
+		k.active.Add(-1)
+		return false
+	}
+	return true
+}
+
+func (k *backend) end() {
+	if k.active.Add(-1) == 0 && k.draining.Load() {
+		k.once.Do(func() { close(k.empty) })
+	}
+	k.b.surge.wake()
+}
+
+// leave ends the checks and closes what is idle. The caller sends nothing new here.
+func (k *backend) leave() {
+	k.cancel()
+	k.mu.Lock()
+	if k.cutting != nil {
+		k.cutting.Stop()
+	}
+	k.mu.Unlock()
+	k.draining.Store(true)
+	for _, p := range k.pools {
+		p.Close()
+	}
+	if k.active.Load() == 0 {
+		k.once.Do(func() { close(k.empty) })
+	}
+}
+
+// drain lets what is under way finish, cuts off what is left after a while, and returns.
+func (k *backend) drain(grace time.Duration) {
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	select {
+	case <-k.empty:
+	case <-timer.C:
+	case <-k.b.p.ctx.Done():
+	}
+	k.cut()
+}
+
+// cut closes all connections.
+func (k *backend) cut() {
+	k.mu.Lock()
+	conns := k.conns
+	k.conns = map[net.Conn]struct{}{}
+	k.mu.Unlock()
+	for c := range conns {
+		c.Close()
+	}
+}
+
+// track remembers a connection, so that it can be cut off. It is not wrapped for that: the kernel copies
+// between bare TCP connections by itself. Closed ones are looked for now and then.
+func (k *backend) track(c net.Conn) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.conns[c] = struct{}{}
+	if len(k.conns) < k.prune {
+		return
+	}
+	for c := range k.conns {
+		if isClosed(c) {
+			delete(k.conns, c)
+		}
+	}
+	k.prune = max(64, 2*len(k.conns))
+}
+
+func isClosed(c net.Conn) bool {
+	s, ok := c.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := s.SyscallConn()
+	return err != nil || raw.Control(func(uintptr) {}) != nil
+}
+
+// connect dials the backend from a node: with TLS and the keys of its policy if the protocol has it.
+func (k *backend) connect(ctx context.Context, key poolKey, config *tls.Config, head []byte) (net.Conn, error) {
+	c, err := k.b.p.cfg.Dial(ctx, k.b.spec.Load(), key.zone, netip.AddrPortFrom(k.spec.Address, uint16(key.port)))
+	if err != nil {
+		k.b.counters.connectErrors.Add(1)
+		return nil, err
+	}
+	k.track(c)
+	if len(head) > 0 {
+		if deadline, ok := ctx.Deadline(); ok {
+			c.SetWriteDeadline(deadline)
+		}
+		if _, err := c.Write(head); err != nil {
+			c.Close()
+			k.b.counters.connectErrors.Add(1)
+			return nil, err
+		}
+		c.SetWriteDeadline(time.Time{})
+	}
+	if !key.protocol.Secure() {
+		return c, nil
+	}
+	s, err := secure(ctx, c, config)
+	if err != nil {
+		k.b.counters.connectErrors.Add(1)
+	}
+	return s, err
+}
+
+// pool returns the pool for a node, a port and a protocol, as the balancer now wants it.
+func (k *backend) pool(key poolKey, spec *Balancer) *http1.Pool {
+	keys, idle := spec.BackendServers[key.port].PublicKeys, spec.idle()
+	old := k.pools[key]
+	if old != nil && old.idle == idle && slices.EqualFunc(old.keys, keys, bytes.Equal) {
+		return old.Pool
+	}
+	var config *tls.Config
+	if key.protocol.Secure() {
+		config = backendTLS(keys, tls.NewLRUClientSessionCache(8))
+	}
+	p := &pool{keys: keys, idle: idle}
+	p.Pool = http1.NewPool(http1.PoolConfig{
+		IdleTimeout:    idle,
+		ConnectTimeout: min(connectTimeout, idle),
+		Any:            k,
+		Dial: func(ctx context.Context) (net.Conn, error) {
+			k.b.counters.queue.Add(1)
+			defer k.b.counters.queue.Add(-1)
+			return k.connect(ctx, key, config, nil)
+		},
+	})
+	k.pools[key] = p
+	if old != nil {
+		old.Close()
+	}
+	return p.Pool
+}
+
+// keep closes the pools that are not in use any more.
+func (k *backend) keep(used map[poolKey]bool) {
+	for key, p := range k.pools {
+		if !used[key] {
+			p.Close()
+			delete(k.pools, key)
+		}
+	}
+}
+
+// health is the backend's in the words of DescribeInstanceHealth.
+func (k *backend) health(spec *Balancer) BackendHealth {
+	h := BackendHealth{ID: k.spec.ID, Zone: k.spec.Zone}
+	switch {
+	case k.draining.Load():
+		h.State, h.Reason, h.Description, h.Draining = InService, ReasonNone, deregistering, true
+	case !spec.covers(k.spec.Zone):
+		h.State, h.Reason, h.Description = OutOfService, ReasonELB, elsewhere
+	default:
+		k.mu.Lock()
+		h.State, h.Reason, h.Description = k.verdict.describe()
+		k.mu.Unlock()
+	}
+	return h
+}

@@ -1,0 +1,175 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/tarn-eks/tarn/internal/http1"
+)
+
+// What DescribeInstanceHealth says.
+const (
+	registering   = "Instance registration is still in progress."
+	deregistering = "Instance deregistration currently in progress."
+	failing       = "Instance has failed at least the UnhealthyThreshold number of health checks consecutively."
+	recovering    = "Instance has not passed the configured HealthyThreshold number of health checks consecutively."
+	elsewhere     = "Instance is in the EC2 Availability Zone for which LoadBalancer is not configured to route traffic to."
+)
+
+// verdict is what the checks of a backend so far come to.
+type verdict struct {
+	healthy bool
+	known   bool // one check succeeded, or so many failed as make it unhealthy
+	passed  int  // in a row, up to now
+	failed  int
+}
+
+// next is the verdict after one more check. A backend that is new is in service after its first
+// success, as on AWS (https://repost.aws/knowledge-center/health-checks-classic-load-balancer: “any new
+// instances … are automatically issued a health check. If the health check succeeds, the instance is
+// marked as InService”); one that failed needs as many as the threshold says.
+func (v verdict) next(ok bool, h *HealthCheck) verdict {
+	if ok {
+		v.passed, v.failed = v.passed+1, 0
+		if !v.known || v.passed >= max(h.Healthy, 1) {
+			v.healthy, v.known = true, true
+		}
+		return v
+	}
+	v.passed, v.failed = 0, v.failed+1
+	if v.failed >= max(h.Unhealthy, 1) {
+		v.healthy, v.known = false, true
+	}
+	return v
+}
+
+// describe puts the verdict in the words of DescribeInstanceHealth.
+func (v verdict) describe() (state, reason, description string) {
+	switch {
+	case v.healthy:
+		return InService, ReasonNone, ReasonNone
+	case !v.known:
+		return OutOfService, ReasonELB, registering
+	case v.passed > 0:
+		return OutOfService, ReasonInstance, recovering
+	default:
+		return OutOfService, ReasonInstance, failing
+	}
+}
+
+// watch checks a backend until its context ends: at once, and then about every interval, so that
+// balancers and backends do not all do so at the same time.
+func (k *backend) watch() {
+	for {
+		spec := k.b.spec.Load()
+		k.judge(check(k.ctx, k.b.p.cfg.Dial, spec, k), spec)
+		pause := time.Duration(float64(spec.HealthCheck.Interval) * (0.95 + 0.1*rand.Float64()))
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-k.again:
+			timer.Stop()
+		case <-k.ctx.Done():
+			timer.Stop()
+			return
+		}
+	}
+}
+
+// judge takes note of a check.
+func (k *backend) judge(err error, spec *Balancer) {
+	if k.ctx.Err() != nil {
+		return // the check was cut short
+	}
+	k.mu.Lock()
+	before := k.verdict
+	k.verdict = before.next(err == nil, &spec.HealthCheck)
+	now := k.verdict
+	k.mu.Unlock()
+	if before.healthy != now.healthy {
+		k.turn(now.healthy, spec)
+		log := k.b.p.cfg.Logger.With("balancer", spec.Name, "backend", k.spec.ID, "address", k.spec.Address)
+		if now.healthy {
+			log.Info("backend in service")
+		} else {
+			log.Warn("backend out of service", "error", err)
+		}
+	}
+	if s1, r1, d1 := before.describe(); true {
+		if s2, r2, d2 := now.describe(); s1 != s2 || r1 != r2 || d1 != d2 {
+			k.b.p.changed()
+		}
+	}
+}
+
+// check makes one health check; nil is a success.
+func check(ctx context.Context, dial dialer, b *Balancer, k *backend) error {
+	h := &b.HealthCheck
+	ctx, cancel := context.WithTimeout(ctx, h.Timeout)
+	defer cancel()
+	to := netip.AddrPortFrom(k.spec.Address, uint16(h.Port))
+	raw, err := dial(ctx, b, b.node(k.spec.Zone), to)
+	if err != nil {
+		return fmt.Errorf("connect for a health check: %w", err)
+	}
+	defer raw.Close()
+	stop := context.AfterFunc(ctx, func() { raw.Close() })
+	defer stop()
+	var c net.Conn = raw
+	if h.Protocol.Secure() {
+		t := tls.Client(raw, backendTLS(nil, nil))
+		if err := t.HandshakeContext(ctx); err != nil {
+			return fmt.Errorf("health check: %w", errors.Join(err, ctx.Err()))
+		}
+		c = t
+	}
+	if !h.Protocol.Web() {
+		return nil
+	}
+	if err := get(c, to, h.Path); err != nil {
+		return fmt.Errorf("health check: %w", errors.Join(err, ctx.Err()))
+	}
+	return nil
+}
+
+// get asks for a path and expects the status 200.
+func get(c net.Conn, to netip.AddrPort, path string) error {
+	if path == "" {
+		path = "/"
+	}
+	_, err := fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: ELB-HealthChecker/1.0\r\nAccept: */*\r\nConnection: close\r\n\r\n", path, to)
+	if err != nil {
+		return err
+	}
+	buf, n := make([]byte, 64<<10), 0
+	for {
+		m, err := c.Read(buf[n:])
+		n += m
+		var r http1.Response
+		used, perr := http1.ParseResponse(buf[:n], &r, []byte("GET"), http1.Limits{})
+		switch {
+		case perr != nil:
+			return perr
+		case used > 0 && r.Status/100 == 1:
+			n = copy(buf, buf[used:n])
+			continue
+		case used > 0 && r.Status != 200:
+			return fmt.Errorf("status %d", r.Status)
+		case used > 0:
+			return nil
+		case errors.Is(err, io.EOF):
+			return io.ErrUnexpectedEOF
+		case err != nil:
+			return err
+		case n == len(buf):
+			return errors.New("the response's head is too long")
+		}
+	}
+}

@@ -1,0 +1,160 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net/netip"
+	"sync"
+
+	"github.com/tarn-eks/tarn/internal/http1"
+)
+
+// lines are buffers for access log lines.
+var lines = sync.Pool{New: func() any { return new([]byte) }}
+
+// Choose is called by http1 for each request, and again after each backend that could not be reached.
+func (n *node) Choose(x *http1.Exchange) (*http1.Pool, int) {
+	b, spec := n.s.b, n.s.b.spec.Load()
+	if c, ok := x.State.(*choice); ok { // it could not be reached
+		c.end()
+		x.State = nil
+	} else if status := n.admit(x, spec); status != 0 {
+		return nil, status
+	}
+	ts := n.targets.Load()
+	var from *target
+	if sticky := n.s.now.Load().listener.Sticky; sticky != nil {
+		from = sticky.find(x.Request, ts)
+	}
+	limit := spec.Limits.BackendConnections
+	if from != nil && from.healthy.Load() && !has(x.Tried, from.pool) && from.begin(limit) {
+		x.State = &from.stuck
+		return n.take(from, spec, x)
+	}
+	t, full := ts.least(n.turn.Add(1), x.Tried, limit)
+	if t == nil && full {
+		t = n.queue(x, spec)
+	}
+	if t == nil {
+		if len(x.Tried) > 0 && errors.Is(x.Cause, context.DeadlineExceeded) {
+			return nil, 504 // they are there, and do not answer
+		}
+		return nil, 503
+	}
+	x.State = &t.fresh
+	return n.take(t, spec, x)
+}
+
+// queue waits until a backend takes one more request; nil if none does, or too many wait already.
+func (n *node) queue(x *http1.Exchange, spec *Balancer) (t *target) {
+	b := n.s.b
+	defer b.counters.queue.Add(-1)
+	if b.counters.queue.Add(1) > int64(spec.Limits.surge()) {
+		b.counters.spillover.Add(1)
+		return nil
+	}
+	b.surge.wait(x.Context, spec.idle(), func() bool {
+		var full bool
+		t, full = n.targets.Load().least(n.turn.Add(1), x.Tried, b.spec.Load().Limits.BackendConnections)
+		return t != nil || !full
+	})
+	return t
+}
+
+// take is what Choose returns for a target, unless too many wait for connections to be made already.
+func (n *node) take(t *target, spec *Balancer, x *http1.Exchange) (*http1.Pool, int) {
+	c := &n.s.b.counters
+	if c.queue.Load() >= int64(spec.Limits.surge()) {
+		if idle, _ := t.pool.Stats(); idle == 0 {
+			c.spillover.Add(1)
+			t.end()
+			x.State = nil
+			return nil, 503
+		}
+	}
+	return t.pool, 0
+}
+
+// admit returns the status for a request that is not forwarded at all, or 0.
+func (n *node) admit(x *http1.Exchange, spec *Balancer) int {
+	if x.Request.Class != http1.Compliant && spec.DesyncMitigation == Strictest {
+		return 400
+	}
+	if !n.s.b.rate.allow(x.Received) {
+		return 429
+	}
+	return 0
+}
+
+// ForRequest tells the backend who asks, and how.
+func (n *node) ForRequest(x *http1.Exchange, h *http1.Header) {
+	h.Join("X-Forwarded-For", x.ClientIP)
+	h.Set("X-Forwarded-Proto", n.s.scheme)
+	h.Set("X-Forwarded-Port", n.s.port)
+}
+
+// ForResponse gives the client its cookie.
+func (n *node) ForResponse(x *http1.Exchange, h *http1.Header) {
+	sticky := n.s.now.Load().listener.Sticky
+	if c, ok := x.State.(*choice); ok && sticky != nil && x.StatusBackend != 0 {
+		sticky.give(c, x.Response, h, x.Received)
+	}
+}
+
+// Done counts, and writes the access log.
+func (n *node) Done(x *http1.Exchange) {
+	b, spec := n.s.b, n.s.b.spec.Load()
+	counters := &b.counters
+	if c, ok := x.State.(*choice); ok {
+		c.end()
+		x.State = nil
+	}
+	if x.Pool != nil {
+		counters.requests.Add(1)
+	}
+	if x.StatusBackend != 0 {
+		counters.fromBackend(x.StatusBackend)
+		counters.latency.add(x.BackendProcessing)
+	} else {
+		counters.elb(x.StatusELB)
+	}
+	counters.bytes.Add(uint64(int64(x.RequestHeadBytes) + x.RequestBytes + x.ResponseBytes))
+	var refused *http1.Error
+	if x.Request.Class != http1.Compliant || x.Cause != nil && errors.As(x.Cause, &refused) && refused.Class != http1.Compliant {
+		counters.nonRFC.Add(1)
+	}
+	if spec.AccessLog {
+		n.log(x, spec)
+	}
+}
+
+func (n *node) log(x *http1.Exchange, spec *Balancer) {
+	e := entry{
+		Time: x.Received, Balancer: spec.Name, Client: x.ClientAddr,
+		RequestProcessing: x.RequestProcessing, BackendProcessing: x.BackendProcessing, ResponseProcessing: x.ResponseProcessing,
+		StatusELB: x.StatusELB, StatusBackend: x.StatusBackend, Received: x.RequestBytes, Sent: x.ResponseBytes,
+		Method: x.Request.Method, Target: x.Request.Target, Host: x.Request.Host, Minor: x.Request.Minor,
+		UserAgent: x.Request.Get("User-Agent"), Protocol: n.s.shape.Protocol, Port: n.s.shape.Port,
+	}
+	if x.Pool != nil {
+		if k, ok := x.Pool.Any.(*backend); ok {
+			e.Backend = netip.AddrPortFrom(k.spec.Address, uint16(n.s.shape.BackendPort))
+		}
+	}
+	if c, ok := x.Conn.(*tls.Conn); ok {
+		s := c.ConnectionState()
+		e.Cipher, e.TLS = s.CipherSuite, s.Version
+	}
+	n.s.b.write(spec, &e)
+}
+
+// write writes a line of the access log.
+func (b *balancer) write(spec *Balancer, e *entry) {
+	line := lines.Get().(*[]byte)
+	*line = e.append((*line)[:0])
+	b.p.cfg.Log(spec, *line)
+	if cap(*line) <= 4<<10 {
+		lines.Put(line)
+	}
+}
