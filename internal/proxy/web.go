@@ -15,7 +15,7 @@ var lines = sync.Pool{New: func() any { return new([]byte) }}
 
 // Choose is called by http1 for each request, and again after each backend that could not be reached.
 func (n *node) Choose(x *http1.Exchange) (*http1.Pool, int) {
-	b, spec := n.s.b, n.s.b.spec.Load()
+	spec := n.s.b.spec.Load()
 	if c, ok := x.State.(*choice); ok { // it could not be reached
 		c.end()
 		x.State = nil
