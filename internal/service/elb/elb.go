@@ -2,21 +2,30 @@
 // Classic Load Balancers: listeners, policies, registered instances as the
 // region's records. It checks, writes to the store and returns; loop/balancing
 // makes load balancers of the records. It may not open a socket, and knows EC2,
-// ACM and the health of instances as interfaces.
+// ACM and who probes instances as interfaces.
 package elb
 
 import (
 	"context"
+	"errors"
+	"sync"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/tarn-eks/tarn/internal/api"
+	elbapi "github.com/tarn-eks/tarn/internal/api/elb"
 	"github.com/tarn-eks/tarn/internal/arn"
 	"github.com/tarn-eks/tarn/internal/store"
 )
 
+var _ elbapi.Handler = (*Service)(nil)
+
 // Subnet is what a load balancer must know of a subnet.
-type Subnet struct{ ID, VPC, Zone string }
+type Subnet struct {
+	ID, VPC, Zone string
+	Free          int // addresses
+}
 
 // Group is what a load balancer must know of a security group.
 type Group struct{ ID, VPC, Name string }
@@ -25,9 +34,11 @@ type Group struct{ ID, VPC, Name string }
 type Network interface {
 	// Subnets returns those of the subnets that exist, in any order.
 	Subnets(ctx context.Context, ids []string) ([]Subnet, error)
-	// DefaultSubnets returns the subnets of the default VPC, one per zone; none if
-	// there is no default VPC.
+	// DefaultSubnets returns the default VPC's subnet in each zone; none if there
+	// is no default VPC.
 	DefaultSubnets(ctx context.Context) ([]Subnet, error)
+	// InternetGateway says whether the VPC has one.
+	InternetGateway(ctx context.Context, vpc string) (bool, error)
 	// SecurityGroups returns those of the groups that exist, in any order.
 	SecurityGroups(ctx context.Context, ids []string) ([]Group, error)
 	// DefaultGroup is the default security group of a VPC.
@@ -35,12 +46,15 @@ type Network interface {
 }
 
 // Instance is what a load balancer must know of an instance.
-type Instance struct{ ID, VPC, Zone string }
+type Instance struct {
+	ID, VPC, Zone string
+	State         string // EC2's: pending, running, stopping …
+}
 
 // Instances is what the service asks EC2 about instances.
 type Instances interface {
-	// Instances returns those of the instances that exist and are not terminated,
-	// in any order.
+	// Instances returns those of the instances that exist, in any order; one that
+	// is terminated does not.
 	Instances(ctx context.Context, ids []string) ([]Instance, error)
 }
 
@@ -60,8 +74,8 @@ type InstanceHealth struct {
 
 // Health is what the service asks of who probes the instances.
 type Health interface {
-	// Health says how the instances of the load balancer do that are probed, in
-	// any order. One that is not among them is Unknown.
+	// Health says how the load balancer's instances do that are probed, in any
+	// order. One that it leaves out is not probed yet.
 	Health(ctx context.Context, lb LoadBalancer) ([]InstanceHealth, error)
 }
 
@@ -81,13 +95,17 @@ type Config struct {
 type Service struct {
 	LoadBalancers *store.Collection[LoadBalancer] // by name
 
-	client       *clientv3.Client
+	all          *store.Cached[LoadBalancer] // reads LoadBalancers
 	scope        arn.Scope
 	network      Network
 	instances    Instances
 	certificates Certificates
 	health       Health
 	now          func() time.Time
+
+	// creating is held while a load balancer is created: the quota rests on more
+	// than the item that is written.
+	creating sync.Mutex
 }
 
 // New makes the service on the region's store.
@@ -95,9 +113,8 @@ func New(c Config) *Service {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Service{
+	s := &Service{
 		LoadBalancers: store.NewCollection[LoadBalancer](c.Client, "load-balancers"),
-		client:        c.Client,
 		scope:         arn.Scope{Account: c.Account, Region: c.Region},
 		network:       c.Network,
 		instances:     c.Instances,
@@ -105,4 +122,34 @@ func New(c Config) *Service {
 		health:        c.Health,
 		now:           c.Now,
 	}
+	s.all = store.NewCached(s.LoadBalancers)
+	return s
+}
+
+// time is now as the API shows it: in tens of milliseconds.
+func (s *Service) time() time.Time { return s.now().UTC().Truncate(10 * time.Millisecond) }
+
+// get finds a load balancer.
+func (s *Service) get(ctx context.Context, name *string) (LoadBalancer, error) {
+	if err := checkName(api.Val(name)); err != nil {
+		return LoadBalancer{}, err
+	}
+	it, err := s.LoadBalancers.Get(ctx, *name)
+	if errors.Is(err, store.ErrNotFound) {
+		err = notFound(*name)
+	}
+	return it.Value, err
+}
+
+// modify changes a load balancer. What change asks of others may be old when the
+// change is written, but not older than what a call that has ended has done.
+func (s *Service) modify(ctx context.Context, name *string, change func(*LoadBalancer) error) (LoadBalancer, error) {
+	if err := checkName(api.Val(name)); err != nil {
+		return LoadBalancer{}, err
+	}
+	it, err := s.LoadBalancers.Modify(ctx, *name, change)
+	if errors.Is(err, store.ErrNotFound) {
+		err = notFound(*name)
+	}
+	return it.Value, err
 }
