@@ -8,14 +8,13 @@
 // buffer. What two parties could read in two ways is refused, not repaired.
 package http1
 
-import "errors"
-
 // Field is a field line of a message. It points into the buffer that was
 // parsed.
 type Field struct {
 	Name, Value []byte
 	kind        kind
-	drop        bool // not forwarded
+	// drop: this package does not forward it. deleted: the Director does not.
+	drop, deleted bool
 }
 
 // Framing is how the end of a message's body is known.
@@ -29,8 +28,10 @@ const (
 )
 
 // Class is how far a request is from what the RFCs allow, in the words of AWS's
-// desync mitigation mode. ParseRequest accepts Compliant and Acceptable ones.
-// The errors of all others say how bad they are.
+// desync mitigation mode (github.com/aws/http-desync-guardian). A request that
+// ParseRequest accepts is Compliant or Acceptable, or Ambiguous if it is a GET or
+// HEAD with a body: after that one both connections are closed. All else that is
+// Ambiguous or Severe is an Error.
 type Class uint8
 
 const (
@@ -63,25 +64,3 @@ func (l *Limits) defaults() {
 		}
 	}
 }
-
-// Error is why a message was refused.
-type Error struct {
-	Status int    // the answer to the client, if the message is a request
-	Class  Class  // Ambiguous or Severe
-	Reason string // in plain words, without anything of the message
-}
-
-func (e *Error) Error() string { return e.Reason }
-
-// What ends an exchange before its time: Exchange.Cause is one of these, wraps
-// one of these, or is an *Error of the request.
-var (
-	ErrClientTimeout   = errors.New("the client did not send the request in time")
-	ErrClientAborted   = errors.New("the client closed the connection before it had the whole response")
-	ErrBackendConnect  = errors.New("connect to backend")
-	ErrBackendClosed   = errors.New("the backend closed the connection before the response was complete")
-	ErrBackendTimeout  = errors.New("the backend did not answer in time")
-	ErrBackendResponse = errors.New("the backend's response is malformed")
-	ErrRefused         = errors.New("no backend was chosen")
-	ErrClosed          = errors.New("the server is closed")
-)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,18 +20,124 @@ type Server struct {
 	// RequestHeaderTimeout is how long the head of a request may take from its first
 	// byte; 0 means IdleTimeout.
 	RequestHeaderTimeout time.Duration
-	Logger               *slog.Logger // nil: none
+	// ClosedStatus is the answer if the backend closes the connection without a
+	// response; 0 means 502.
+	ClosedStatus int
+	Logger       *slog.Logger // nil: none
+
+	once     sync.Once
+	draining atomic.Bool
+	mu       sync.Mutex // guards conns, closed, empty
+	conns    map[*conn]struct{}
+	closed   bool
+	empty    []chan struct{} // closed when conns is empty
+}
+
+// grace is how long a connection may send its next request after Shutdown.
+// Closing an idle connection crosses the request that may be on its way, and
+// the client would have to guess whether it was served.
+const grace = time.Second
+
+func (s *Server) init() {
+	s.once.Do(func() {
+		s.Limits.defaults()
+		if s.IdleTimeout <= 0 {
+			s.IdleTimeout = time.Minute
+		}
+		if s.RequestHeaderTimeout <= 0 {
+			s.RequestHeaderTimeout = s.IdleTimeout
+		}
+		if s.ClosedStatus == 0 {
+			s.ClosedStatus = 502
+		}
+		if s.Logger == nil {
+			s.Logger = slog.New(slog.DiscardHandler)
+		}
+	})
 }
 
 // ServeConn serves the requests of one client's connection, one after the other,
 // and closes it. It returns when all of it is over: with ctx, it is at once.
 // A *tls.Conn need not have shaken hands.
-func (s *Server) ServeConn(ctx context.Context, c net.Conn) { panic("todo") }
+func (s *Server) ServeConn(ctx context.Context, nc net.Conn) {
+	s.init()
+	c := &conn{s: s, ctx: ctx}
+	c.init(nc)
+	if !s.enter(c) {
+		_ = nc.Close()
+		return
+	}
+	defer s.leave(c)
+	if ctx.Done() != nil {
+		stop := context.AfterFunc(ctx, c.abort)
+		defer stop()
+	}
+	c.serve()
+}
 
-// Shutdown has every connection closed after the request under way, whose
-// response says "Connection: close". It returns when all are, or with the error
-// of ctx; those that are left then go on, until Close.
-func (s *Server) Shutdown(ctx context.Context) error { panic("todo") }
+// Shutdown has every connection closed after the request under way, or the next
+// one within a second, whose response says "Connection: close". It returns when
+// all are, or with the error of ctx; those that are left then go on, until Close.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.draining.Store(true)
+	s.mu.Lock()
+	for c := range s.conns {
+		c.wake()
+	}
+	if len(s.conns) == 0 {
+		s.mu.Unlock()
+		return nil
+	}
+	done := make(chan struct{})
+	s.empty = append(s.empty, done)
+	s.mu.Unlock()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
 
 // Close closes all connections at once, and returns when ServeConn has for each.
-func (s *Server) Close() { panic("todo") }
+func (s *Server) Close() {
+	s.draining.Store(true)
+	s.mu.Lock()
+	s.closed = true
+	for c := range s.conns {
+		c.abort()
+	}
+	if len(s.conns) == 0 {
+		s.mu.Unlock()
+		return
+	}
+	done := make(chan struct{})
+	s.empty = append(s.empty, done)
+	s.mu.Unlock()
+	<-done
+}
+
+func (s *Server) enter(c *conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	if s.conns == nil {
+		s.conns = map[*conn]struct{}{}
+	}
+	s.conns[c] = struct{}{}
+	return true
+}
+
+func (s *Server) leave(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c)
+	if len(s.conns) == 0 {
+		for _, done := range s.empty {
+			close(done)
+		}
+		s.empty = nil
+	}
+}

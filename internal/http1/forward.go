@@ -1,0 +1,342 @@
+package http1
+
+import (
+	"errors"
+	"io"
+	"os"
+	"strconv"
+	"time"
+)
+
+// exchange forwards the request whose head was read, and its response. It
+// reports whether another request may follow.
+func (c *conn) exchange() bool {
+	x := c.start()
+	defer c.done()
+	if err := c.w.takeBody(); err != nil {
+		x.Cause = err
+		return c.answer(err.Status, false)
+	}
+	be, status := c.connect()
+	if be == nil {
+		return c.answer(status, c.w.bodyRead())
+	}
+	c.build()
+	err := c.transmit(be)
+	if err == nil {
+		err = c.receive(be)
+	}
+	if err != nil && c.mayRetry(be, err) {
+		// One that had waited was dead. A new one will not be so for that reason.
+		c.release(be, false)
+		fresh, err2 := x.Pool.get(c.ctx, true)
+		if err2 != nil {
+			x.Cause = err2
+			return c.answer(c.s.status(err2), true)
+		}
+		be = fresh
+		c.use(be)
+		if err = c.transmit(be); err == nil {
+			err = c.receive(be)
+		}
+	}
+	if err == nil && x.Response.Status == 101 {
+		return c.tunnel(be)
+	}
+	sound := false
+	if err == nil {
+		sound, err = c.respond(be)
+	}
+	return c.finish(be, sound, err)
+}
+
+// connect has the Director choose until there is a connection, or a status.
+func (c *conn) connect() (*backend, int) {
+	x := &c.w.x
+	for {
+		pool, status := c.s.Director.Choose(x)
+		x.Pool = pool
+		switch {
+		case pool == nil && x.Cause == nil:
+			x.Cause = ErrRefused
+			return nil, status
+		case pool == nil:
+			return nil, status
+		case len(x.Tried) >= 64:
+			return nil, 503
+		}
+		be, err := pool.get(c.ctx, false)
+		if err == nil {
+			x.Cause = nil
+			c.use(be)
+			return be, 0
+		}
+		x.Cause = err
+		x.Tried = append(x.Tried, pool)
+	}
+}
+
+// build writes the request as the backend gets it to c.w.out, with as much of
+// its body as is there.
+func (c *conn) build() {
+	w := c.w
+	r := &w.req
+	c.s.Director.ForRequest(&w.x, &r.Header)
+	b := append(w.out[:0], r.Method...)
+	b = append(b, ' ')
+	b = append(b, r.Path...)
+	b = append(b, " HTTP/1.1\r\nHost: "...)
+	if r.Host != nil {
+		b = append(b, r.Host...)
+	} else {
+		// HTTP/1.0 without Host: it meant this address.
+		b = append(b, c.LocalAddr().String()...)
+	}
+	b = append(b, "\r\n"...)
+	b = r.Header.append(b)
+	switch r.Body {
+	case Length:
+		b = append(b, "Content-Length: "...)
+		b = strconv.AppendInt(b, r.Length, 10)
+		b = append(b, "\r\n"...)
+	case Chunked:
+		b = append(b, "Transfer-Encoding: chunked\r\n"...)
+	}
+	switch {
+	case r.Upgrade != nil:
+		b = append(b, "Connection: Upgrade\r\nUpgrade: "...)
+		b = append(b, r.Upgrade...)
+		b = append(b, "\r\n\r\n"...)
+	case r.Class == Ambiguous || w.x.Pool.MaxIdle < 0:
+		b = append(b, "Connection: close\r\n\r\n"...)
+	default:
+		b = append(b, "\r\n"...)
+	}
+	if r.Body == Chunked {
+		b = appendChunk(b, w.body)
+		if w.reqBody.done() {
+			b = w.reqBody.appendEnd(b)
+		}
+	} else {
+		b = append(b, w.body...)
+	}
+	w.out = b
+}
+
+// transmit sends what was built, and has the rest of the body follow.
+func (c *conn) transmit(be *backend) error {
+	w := c.w
+	x := &w.x
+	x.Attempts++
+	w.br, w.bw = frontRoom, frontRoom
+	n, err := be.write(w.out, c.now, c.s.IdleTimeout)
+	c.now = time.Now()
+	if err != nil {
+		w.unsent = n == 0 && be.plain
+		return closedBy(err)
+	}
+	x.RequestProcessing = c.now.Sub(x.Received)
+	x.RequestBytes = int64(len(w.body))
+	if !w.bodyRead() {
+		c.startPump(be)
+	}
+	return nil
+}
+
+// mayRetry reports whether the request may be sent once more: the connection had
+// waited in the pool and died before any byte of a response, and either the
+// request is idempotent (RFC 9110, 9.2.2) or none of it went out.
+func (c *conn) mayRetry(be *backend, err error) bool {
+	w := c.w
+	if !be.reused || w.pump.on || c.watching != nil || w.bw != frontRoom || w.interim || !errors.Is(err, ErrBackendClosed) {
+		return false
+	}
+	if w.unsent {
+		return true
+	}
+	switch string(w.req.Method) {
+	case "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE":
+		return true
+	}
+	return false
+}
+
+// receive reads the head of the response, and passes interim ones on.
+func (c *conn) receive(be *backend) error {
+	w := c.w
+	x := &w.x
+	for interim := 0; ; {
+		if w.bw > w.br {
+			n, err := parseResponse(w.back[w.br:w.bw], &w.resp, w.req.Method, &c.s.Limits)
+			switch {
+			case err != nil:
+				return responseError(err)
+			case n == 0:
+			case w.resp.Status >= 200, w.resp.Status == 101:
+				if w.resp.Status == 101 && (w.req.Upgrade == nil || w.resp.Upgrade == nil) {
+					return responseError(errSwitch)
+				}
+				w.br += n
+				x.BackendProcessing = c.now.Sub(x.Received) - x.RequestProcessing
+				x.StatusBackend = w.resp.Status
+				return nil
+			default:
+				if interim++; interim > 64 {
+					return responseError(errInterim)
+				}
+				w.br += n
+				w.interim = true
+				if err := c.interim(); err != nil {
+					return err
+				}
+				continue
+			}
+		}
+		if !w.makeBackRoom(c.s.Limits.Head) {
+			return responseError(errHeadTooLong)
+		}
+		n, err := c.readBackend(be, w.back[w.bw:len(w.back)-backRoom])
+		c.now = time.Now()
+		if err != nil {
+			return closedBy(err)
+		}
+		w.bw += n
+	}
+}
+
+// interim passes a response 1xx on, if the client knows such (RFC 9110, 15.2).
+func (c *conn) interim() error {
+	w := c.w
+	if w.req.Minor == 0 {
+		return nil
+	}
+	b := w.resp.Header.append(statusLine(w.out[:0], &w.resp))
+	w.out = append(b, "\r\n"...)
+	if _, err := c.write(w.out, c.now, c.s.IdleTimeout); err != nil {
+		return ErrClientAborted
+	}
+	return nil
+}
+
+func statusLine(b []byte, r *Response) []byte {
+	b = append(b, "HTTP/1.1 "...)
+	b = strconv.AppendInt(b, int64(r.Status), 10)
+	b = append(b, ' ')
+	b = append(b, r.Reason...)
+	return append(b, "\r\n"...)
+}
+
+// closedBy says what an error of a backend's connection means.
+func closedBy(err error) error {
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return ErrBackendTimeout
+	case err == io.EOF:
+		return ErrBackendClosed
+	}
+	return &backendError{ErrBackendClosed, err}
+}
+
+func responseError(err *Error) error { return &backendError{ErrBackendResponse, err} }
+
+// backendError is a kind of failure and what was behind it.
+type backendError struct{ kind, cause error }
+
+func (e *backendError) Error() string   { return e.kind.Error() + ": " + e.cause.Error() }
+func (e *backendError) Unwrap() []error { return []error{e.kind, e.cause} }
+
+// status is the answer to a request that failed so.
+func (s *Server) status(err error) int {
+	var e *Error
+	switch {
+	case errors.Is(err, ErrBackendResponse):
+		return 502
+	case errors.Is(err, ErrBackendClosed):
+		return s.ClosedStatus
+	case errors.Is(err, ErrBackendTimeout):
+		return 504
+	case errors.Is(err, ErrClientTimeout):
+		return 408
+	case errors.Is(err, ErrBackendConnect):
+		return 503
+	case errors.As(err, &e):
+		return e.Status
+	}
+	return 502
+}
+
+// readBackend reads once. Silence is waited out for IdleTimeout since c.now, or
+// since a piece of the request's body went out. If it lasts for a second, the
+// client is watched: it may have gone.
+func (c *conn) readBackend(be *backend, p []byte) (int, error) {
+	since, now := c.now, c.now
+	until := since.Add(min(patience, c.s.IdleTimeout))
+	for {
+		n, err := be.read(p, now, until)
+		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return n, err
+		}
+		now = time.Now()
+		if c.w.pump.running() {
+			if t := c.w.pump.progress(); t.After(since) {
+				since = t
+			}
+			until = now.Add(patience)
+			if end := since.Add(c.s.IdleTimeout); end.Before(until) {
+				until = end
+			}
+		} else {
+			c.startWatch(be)
+			until = since.Add(c.s.IdleTimeout)
+		}
+		if !now.Before(until) {
+			return 0, os.ErrDeadlineExceeded
+		}
+	}
+}
+
+// patience is how long a backend may take before the client is watched.
+const patience = time.Second
+
+// finish ends the exchange and answers what could not be forwarded. sound says
+// that the backend's connection can take another request, as far as the response
+// goes.
+func (c *conn) finish(be *backend, sound bool, err error) (keep bool) {
+	w := c.w
+	x := &w.x
+	whole, cause := c.stopPump(be, err == nil)
+	if c.stopWatch() && err != nil {
+		cause = ErrClientAborted
+	}
+	if cause == nil {
+		cause = err
+	}
+	c.release(be, sound && whole && cause == nil)
+	x.Cause = cause
+	switch {
+	case err == nil:
+		// The client has its response. If that came before the end of its request, it
+		// cannot send another one.
+		if !whole || w.req.Close || w.closing {
+			c.unread = !whole || w.r < w.w
+			return false
+		}
+		return true
+	case x.StatusELB != 0:
+		c.cut()
+		return false
+	case errors.Is(cause, ErrClientAborted):
+		return false
+	}
+	return c.answer(c.s.status(cause), whole)
+}
+
+// release gives the backend's connection back.
+func (c *conn) release(be *backend, sound bool) {
+	c.use(nil)
+	if sound {
+		be.pool.put(be, c.now)
+	} else {
+		be.pool.discard(be)
+	}
+}
