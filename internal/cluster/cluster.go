@@ -43,6 +43,8 @@ type Config struct {
 	LocalAddress string
 	// ServiceCIDR is 10.100.0.0/16 on EKS.
 	ServiceCIDR netip.Prefix
+	// VPC and Subnet are where the cloud controller manager takes itself to be.
+	VPC, Subnet string
 }
 
 // EndpointName is the DNS name of the API server, as EKS names it.
@@ -71,13 +73,16 @@ func (c Config) CAFile() string { return c.PKI("ca.crt") }
 func (c Config) PKI(name string) string { return filepath.Join(c.pkiDir(), name) }
 
 // ComponentKubeconfig is the kubeconfig of one of the control plane's own users:
-// controller-manager, scheduler, control-plane.
+// controller-manager, cloud-controller-manager, scheduler, control-plane.
 func (c Config) ComponentKubeconfig(name string) string {
 	return filepath.Join(c.Dir, name+".kubeconfig")
 }
 
 // TokenWebhookFile tells the API server who authenticates bearer tokens.
 func (c Config) TokenWebhookFile() string { return filepath.Join(c.Dir, "token-webhook.kubeconfig") }
+
+// CloudConfigFile tells the cloud controller manager which cluster it is for.
+func (c Config) CloudConfigFile() string { return filepath.Join(c.Dir, "cloud.conf") }
 
 // AuthorizationFile tells the API server who is asked about access, in which order.
 func (c Config) AuthorizationFile() string { return filepath.Join(c.Dir, "authorization.yaml") }
@@ -143,6 +148,7 @@ func (c Config) Prepare() error {
 		groups             []string
 	}{
 		{"controller-manager", "system:kube-controller-manager", c.vpcServer(), nil},
+		{"cloud-controller-manager", "eks:cloud-controller-manager", c.vpcServer(), nil},
 		{"scheduler", "system:kube-scheduler", c.vpcServer(), nil},
 		// The user who made a cluster is in system:masters, as on EKS.
 		{"control-plane", "eks:cluster-bootstrap", c.vpcServer(), []string{"system:masters"}},
@@ -152,6 +158,18 @@ func (c Config) Prepare() error {
 		if err := c.writeKubeconfig(ca, c.ComponentKubeconfig(u.name), u.server, u.user, u.groups); err != nil {
 			return err
 		}
+	}
+	return c.writeCloudConfig()
+}
+
+// writeCloudConfig writes what the AWS cloud provider would else ask the metadata
+// service of an instance: a control plane has none.
+//
+// https://cloud-provider-aws.sigs.k8s.io/
+func (c Config) writeCloudConfig() error {
+	text := fmt.Sprintf("[Global]\nRegion = %q\nVPC = %q\nSubnetID = %q\nKubernetesClusterID = %q\n", c.Region, c.VPC, c.Subnet, c.Name)
+	if err := os.WriteFile(c.CloudConfigFile(), []byte(text), 0o600); err != nil {
+		return fmt.Errorf("writing the cloud configuration of cluster %s: %w", c.Name, err)
 	}
 	return nil
 }

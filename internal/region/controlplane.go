@@ -135,13 +135,17 @@ func (r *Region) launch(ctx, background context.Context, n *network, p *controlP
 	}
 	hooks = tls.NewListener(hooks, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12})
 	r.runUntil(background, &p.tasks, "webhooks of cluster "+p.config.Name, serve(hooks, plainServer(r.webhooks(n, p.config))))
-	p.process, err = r.spawnControlPlane(n, p)
+	credentials, err := r.serveCloudCredentials(ctx, background, n, p)
+	if err != nil {
+		return err
+	}
+	p.process, err = r.spawnControlPlane(n, p, credentials.environment(r.identity.Region, endpointInVPC(n.record.CIDR)))
 	return err
 }
 
 // spawnControlPlane starts the control-plane role in the VPC's namespace, and
 // hands it the loopback listener: the port stays open while the role restarts.
-func (r *Region) spawnControlPlane(n *network, p *controlPlane) (*proc.Process, error) {
+func (r *Region) spawnControlPlane(n *network, p *controlPlane, environment []string) (*proc.Process, error) {
 	var err error
 	if p.handed, err = p.local.(*net.TCPListener).File(); err != nil {
 		return nil, fmt.Errorf("handing over the API server's port: %w", err)
@@ -152,6 +156,7 @@ func (r *Region) spawnControlPlane(n *network, p *controlPlane) (*proc.Process, 
 		Name:     name,
 		Path:     "/proc/self/exe",
 		Args:     []string{"tarn", "control-plane", "--config", p.config.ConfigFile()},
+		Env:      environment,
 		Files:    []*os.File{p.handed},
 		LockFile: r.layout.childLock(name),
 		LogFile:  r.layout.log(name),

@@ -13,6 +13,9 @@ type Ports struct {
 	Endpoint int `json:"endpoint"` // AWS APIs
 	API      int `json:"api"`      // Kubernetes API server of the region's own cluster
 	Registry int `json:"registry"` // OCI registry
+	DNS      int `json:"dns"`      // the host's view of Route 53, UDP and TCP
+	HTTPS    int `json:"https"`    // load balancers by SNI
+	HTTP     int `json:"http"`     // load balancers by Host
 }
 
 // Identity is what a region is from its first start on, also while it is down.

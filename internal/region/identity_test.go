@@ -59,13 +59,13 @@ func TestOverride(t *testing.T) {
 func freePorts(t *testing.T) Ports {
 	t.Helper()
 	var ports Ports
-	for _, p := range []*int{&ports.Endpoint, &ports.API, &ports.Registry} {
+	for _, d := range doors {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer l.Close()
-		*p = l.Addr().(*net.TCPAddr).Port
+		*d.port(&ports) = l.Addr().(*net.TCPAddr).Port
 	}
 	return ports
 }
@@ -73,12 +73,13 @@ func freePorts(t *testing.T) Ports {
 func TestRegionsPorts(t *testing.T) {
 	dir := shortDir(t)
 	open := func(id Identity) (Identity, error) {
-		r := &Region{layout: layout(dir), identity: id}
+		r := &Region{layout: layout(dir), identity: id, progress: newProgress()}
 		err := r.listenLocal()
-		for _, l := range []net.Listener{r.listen.endpoint, r.listen.api, r.listen.registry} {
-			if l != nil {
-				l.Close()
-			}
+		for _, l := range r.listen.all() {
+			l.Close()
+		}
+		if r.listen.dnsPackets != nil {
+			r.listen.dnsPackets.Close()
 		}
 		return r.identity, err
 	}
@@ -121,6 +122,22 @@ func TestRegionsPorts(t *testing.T) {
 	if got, err = open(Identity{Ports: Ports{Endpoint: moved.Ports.Endpoint}}); err != nil || got != moved {
 		t.Errorf("from before there was an endpoint: %+v, %v", got, err)
 	}
+
+	// The web's ports may be somebody else's: the front door stands aside.
+	web, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(moved.Ports.HTTPS)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err = open(Identity{})
+	aside := moved
+	aside.Ports.HTTPS = got.Ports.HTTPS
+	if err != nil || got != aside || got.Ports.HTTPS == moved.Ports.HTTPS {
+		t.Errorf("with the web's port taken: %+v, %v", got, err)
+	}
+	if _, err = open(Identity{Ports: Ports{HTTPS: moved.Ports.HTTPS}}); err == nil || !strings.Contains(err.Error(), "--https-port") {
+		t.Errorf("with a chosen port of the web taken: %v", err)
+	}
+	web.Close()
 
 	// kubeconfigs name the port: it does not change by itself.
 	taken, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(moved.Ports.API)))

@@ -71,6 +71,8 @@ func (r *Region) describe(c eks.Cluster) cluster.Config {
 		Address:      c.Network.Address,
 		LocalAddress: strings.TrimPrefix(c.Endpoint.URL, "https://"),
 		ServiceCIDR:  c.ServiceCIDR,
+		VPC:          c.VPC,
+		Subnet:       c.Subnets[0],
 	}
 }
 

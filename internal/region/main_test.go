@@ -83,15 +83,13 @@ func newRegion(t *testing.T) *Region {
 		networks: map[string]*network{}, controlPlanes: map[string]*controlPlane{},
 	}
 	var err error
-	for _, l := range []*net.Listener{&r.listen.endpoint, &r.listen.api, &r.listen.registry} {
-		if *l, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+	for _, d := range doors {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	r.identity.Ports = Ports{
-		Endpoint: r.listen.endpoint.Addr().(*net.TCPAddr).Port,
-		API:      r.listen.api.Addr().(*net.TCPAddr).Port,
-		Registry: r.listen.registry.Addr().(*net.TCPAddr).Port,
+		*d.listener(&r.listen) = l
+		*d.port(&r.identity.Ports) = l.Addr().(*net.TCPAddr).Port
 	}
 	if r.registry, err = registry.New(registry.Config{Dir: r.layout.registry(), Account: r.identity.Account}); err != nil {
 		t.Fatal(err)
@@ -99,10 +97,8 @@ func newRegion(t *testing.T) *Region {
 	t.Cleanup(func() {
 		stop()
 		r.tasks.Wait()
-		for _, l := range []net.Listener{r.listen.endpoint, r.listen.api, r.listen.registry} {
-			if l != nil {
-				l.Close()
-			}
+		for _, l := range r.listen.all() {
+			l.Close()
 		}
 		if r.trail != nil {
 			if err := r.trail.Close(); err != nil {

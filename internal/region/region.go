@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -87,9 +86,6 @@ type Region struct {
 	opening  sync.Mutex // one change of the networks at a time
 	loops    sync.Once
 }
-
-// listeners are the region's loopback ports.
-type listeners struct{ endpoint, api, registry net.Listener }
 
 // Lock takes the state directory, so that one process at a time has it.
 func Lock(dataDir string) (*os.File, error) {
@@ -215,53 +211,6 @@ func ensureDir(dir string) string {
 	return dir
 }
 
-// listenLocal opens the region's ports and remembers which they are.
-func (r *Region) listenLocal() error {
-	known, err := LoadIdentity(string(r.layout))
-	fresh := errors.Is(err, os.ErrNotExist) || err == nil && known.Cluster == ""
-	switch {
-	case err == nil && !fresh:
-		if r.identity.Region != "" && r.identity.Region != known.Region {
-			return fmt.Errorf("the region in %s is %s, and a region cannot become another one (%s): `tarn delete` first, or use another --data-dir", r.layout, known.Region, r.identity.Region)
-		}
-		asked := r.identity.Ports
-		r.identity = known
-		r.identity.Ports = override(known.Ports, asked)
-	case !fresh:
-		return err
-	}
-	ports := override(DefaultPorts, r.identity.Ports)
-	moves := fresh || known.Ports.Endpoint == 0 // a region from before there was one
-	if r.listen.endpoint, err = listenLocal("AWS endpoint", ports.Endpoint, moves && r.identity.Ports.Endpoint == 0, "endpoint-port"); err != nil {
-		return err
-	}
-	if r.listen.api, err = listenLocal("Kubernetes API server", ports.API, fresh && r.identity.Ports.API == 0, "api-port"); err != nil {
-		return err
-	}
-	if r.listen.registry, err = listenLocal("image registry", ports.Registry, fresh && r.identity.Ports.Registry == 0, "registry-port"); err != nil {
-		return err
-	}
-	r.identity.Ports = Ports{
-		Endpoint: r.listen.endpoint.Addr().(*net.TCPAddr).Port,
-		API:      r.listen.api.Addr().(*net.TCPAddr).Port,
-		Registry: r.listen.registry.Addr().(*net.TCPAddr).Port,
-	}
-	return r.identity.save(r.layout)
-}
-
-func override(ports, by Ports) Ports {
-	if by.Endpoint != 0 {
-		ports.Endpoint = by.Endpoint
-	}
-	if by.API != 0 {
-		ports.API = by.API
-	}
-	if by.Registry != 0 {
-		ports.Registry = by.Registry
-	}
-	return ports
-}
-
 // run runs work in the background until the region stops. Its failure is the
 // region's.
 func (r *Region) run(name string, work func(context.Context) error) {
@@ -296,13 +245,14 @@ func (r *Region) Close(ctx context.Context) error {
 	r.applying.Lock() // an Up that is under way sees its context end
 	defer r.applying.Unlock()
 	r.mu.Lock() // a cluster that starts takes the API server's
-	open := []net.Listener{r.listen.endpoint, r.listen.api, r.listen.registry}
+	open := r.listen.all()
 	r.mu.Unlock()
 	// Loops first: after them nothing starts an instance any more.
 	for _, l := range open {
-		if l != nil {
-			_ = l.Close() // its server may have closed it
-		}
+		_ = l.Close() // its server may have closed it
+	}
+	if r.listen.dnsPackets != nil {
+		_ = r.listen.dnsPackets.Close()
 	}
 	r.tasks.Wait()
 	var errs []error

@@ -1,5 +1,6 @@
 // Package controlplane runs an EKS cluster's control plane: upstream
-// kube-apiserver, kube-controller-manager and kube-scheduler in one process.
+// kube-apiserver, kube-controller-manager, kube-scheduler and AWS's cloud
+// controller manager in one process.
 // With instance/node it is the only importer of k8s.io/kubernetes.
 package controlplane
 
@@ -33,9 +34,10 @@ import (
 // shared API server; here they would make the controllers start in 5 s.
 const apiQPS, apiBurst = "1000", "2000"
 
-// Run is the control-plane role: it runs the three components until ctx ends or
-// one of them does. The process must be in the VPC's network namespace; local
-// is the loopback listener that the region opened on the host.
+// Run is the control-plane role: it runs the components until ctx ends or one of
+// them does. The process must be in the VPC's network namespace; local is the
+// loopback listener that the region opened on the host. The environment says
+// where the AWS endpoint is and where credentials for it are to be had.
 func Run(ctx context.Context, c cluster.Config, local net.Listener) error {
 	// Each component applies the logging configuration; the first one counts.
 	logsapi.ReapplyHandling = logsapi.ReapplyHandlingIgnoreUnchanged
@@ -47,7 +49,7 @@ func Run(ctx context.Context, c cluster.Config, local net.Listener) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	ended := make(chan error, 3)
+	ended := make(chan error, 4)
 	run := func(name string, component func(context.Context, cluster.Config) error) {
 		err := component(ctx, c)
 		if err == nil {
@@ -66,7 +68,8 @@ func Run(ctx context.Context, c cluster.Config, local net.Listener) error {
 	klog.InfoS("API server is ready", "vpc", inVPC.Addr(), "local", local.Addr())
 	go run("kube-controller-manager", runControllerManager)
 	go run("kube-scheduler", runScheduler)
-	running += 2
+	go run("cloud-controller-manager", runCloudControllerManager)
+	running += 3
 
 	first := <-ended
 	stopping := ctx.Err() != nil

@@ -14,13 +14,13 @@ const (
 	renewBefore      = time.Hour
 )
 
-// Rotating hands out the credentials of instance profiles: the same ones to
-// everybody on an instance, and new ones in good time.
+// Rotating hands out the credentials of instance profiles and of service roles:
+// the same ones to everybody on an instance, and new ones in good time.
 type Rotating struct {
 	sts *Service
 
 	mu   sync.Mutex
-	held map[string]held // guarded by mu; by instance id
+	held map[string]held // guarded by mu; by service and the session's name
 }
 
 type held struct {
@@ -37,17 +37,22 @@ func NewRotating(s *Service) *Rotating {
 // hour left. The role must trust ec2.amazonaws.com; the error is AccessDenied
 // (api.Code) if it does not.
 func (r *Rotating) Credentials(ctx context.Context, instanceID, roleARN string) (Credentials, error) {
-	role, err := r.sts.role(ctx, roleARN)
+	return r.Session(ctx, Session{RoleARN: roleARN, Name: instanceID, InstanceID: instanceID, Service: "ec2.amazonaws.com"})
+}
+
+// Session does so for any service that works in the account's name with a role
+// that trusts it. The lifetime is that of instances' credentials.
+func (r *Rotating) Session(ctx context.Context, session Session) (Credentials, error) {
+	role, err := r.sts.role(ctx, session.RoleARN)
 	if err != nil {
 		return Credentials{}, err
 	}
-	if c, ok := r.good(instanceID, role); ok {
+	key := session.Service + "/" + session.Name
+	if c, ok := r.good(key, role); ok {
 		return c, nil
 	}
-	c, err := r.sts.Issue(ctx, Session{
-		RoleARN: roleARN, Name: instanceID, InstanceID: instanceID,
-		Service: "ec2.amazonaws.com", Lifetime: instanceLifetime,
-	})
+	session.Lifetime = instanceLifetime
+	c, err := r.sts.Issue(ctx, session)
 	if err != nil {
 		return Credentials{}, err
 	}
@@ -55,17 +60,17 @@ func (r *Rotating) Credentials(ctx context.Context, instanceID, roleARN string) 
 	defer r.mu.Unlock()
 	now := r.sts.cfg.Now()
 	maps.DeleteFunc(r.held, func(_ string, h held) bool { return !now.Before(h.credentials.Expires) })
-	if h, ok := r.held[instanceID]; ok && r.fresh(h, role) {
+	if h, ok := r.held[key]; ok && r.fresh(h, role) {
 		return h.credentials, nil // somebody else was quicker
 	}
-	r.held[instanceID] = held{roleARN, role.ID, c}
+	r.held[key] = held{role.ARN, role.ID, c}
 	return c, nil
 }
 
-func (r *Rotating) good(instanceID string, role Role) (Credentials, bool) {
+func (r *Rotating) good(key string, role Role) (Credentials, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	h, ok := r.held[instanceID]
+	h, ok := r.held[key]
 	return h.credentials, ok && r.fresh(h, role)
 }
 
