@@ -78,12 +78,12 @@ func parseName(text string) (labels []string, err error) {
 		case c == '\\':
 			b, ok := octal(text[i+1:])
 			if !ok {
-				return nil, &problem{"InvalidEscape", "Value contains an invalid escape sequence", text}
+				return nil, &problem{"InvalidEscapeSequence", "Value contains an invalid escape sequence", text}
 			}
 			label = append(label, lower(b))
 			i += 3
 		case c < '!' || c > '~':
-			return nil, &problem{"UnsupportedCharacter", "Value contains unsupported characters", text}
+			return nil, unsupported(text[i:])
 		default:
 			label = append(label, lower(c))
 		}

@@ -141,7 +141,7 @@ type HealthCheckConfig struct {
 	Interval       int      `json:",omitempty"`
 	Threshold      int      `json:",omitempty"`
 	MeasureLatency bool     `json:",omitempty"`
-	Regions        []string `json:",omitempty"` // of the checkers
+	Regions        []string `json:",omitempty"` // of the checkers; none is all CheckerRegions
 
 	// Inverted: healthy is unhealthy. Disabled: healthy without a look (and, if
 	// inverted, unhealthy).
@@ -169,10 +169,11 @@ type DelegationSet struct {
 	CallerReference string
 	NameServers     []string
 	Created         time.Time
+	Zones           int `json:",omitempty"` // how many use it
 }
 
-// Reference is the record of a caller reference that was used. Its key is a kind
-// of resource, a slash and the reference.
+// Reference is the record of something that only one resource can have: a caller
+// reference, or a name in a VPC. Its key says of which kind.
 type Reference struct {
 	ID string // of the resource
 	// Deleted references of health checks can never be used again.

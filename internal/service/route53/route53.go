@@ -18,6 +18,7 @@ import (
 	"github.com/miekg/dns"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	route53api "github.com/tarn-eks/tarn/internal/api/route53"
 	"github.com/tarn-eks/tarn/internal/arn"
 	"github.com/tarn-eks/tarn/internal/store"
 )
@@ -47,6 +48,8 @@ type Checker interface {
 	// (none for one that never failed). A health check that nobody has looked at
 	// has no observations.
 	Observations(ctx context.Context, healthCheck string) (last, failures []Observation, err error)
+	// Ranges are where the checkers connect from.
+	Ranges() []netip.Prefix
 }
 
 // Observation is what a checker has seen.
@@ -89,6 +92,8 @@ type Config struct {
 	Now           func() time.Time // nil is time.Now
 }
 
+var _ route53api.Handler = (*Service)(nil)
+
 // Service is Route 53.
 //
 // A commit that changes what DNS has to answer (record sets, a zone, the VPCs of
@@ -104,13 +109,15 @@ type Service struct {
 
 	references    *store.Collection[Reference]
 	client        *clientv3.Client
-	scope         arn.Scope
+	scope         arn.Scope // without an account
+	account       string
 	applied       Applied
 	network       Network
 	loadBalancers LoadBalancers
 	checker       Checker
 	answerer      Answerer
 	now           func() time.Time
+	known         known
 	changed       atomic.Uint64 // how many changes this process has made
 }
 
@@ -131,6 +138,7 @@ func New(c Config) *Service {
 		references:     store.NewCollection[Reference](c.Client, "route53-references"),
 		client:         c.Client,
 		scope:          arn.Scope{Region: c.Region},
+		account:        c.Account,
 		applied:        c.Applied,
 		network:        c.Network,
 		loadBalancers:  c.LoadBalancers,
