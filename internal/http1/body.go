@@ -64,9 +64,7 @@ func (p *pump) progress() time.Time { return p.since.Add(time.Duration(p.last.Lo
 
 func (c *conn) startPump(be *backend) {
 	p := &c.w.pump
-	if p.ended == nil {
-		p.ended = make(chan struct{}, 1)
-	}
+	p.ended = make(chan struct{})
 	p.on, p.since, p.err, p.whole, p.n = true, c.now, nil, false, 0
 	p.last.Store(0)
 	p.over.Store(false)
@@ -81,7 +79,7 @@ func (c *conn) runPump(be *backend) {
 		// The backend cannot answer half a request: end the wait for it.
 		_ = be.Conn.Close()
 	}
-	p.ended <- struct{}{}
+	close(p.ended)
 }
 
 // pumpBody returns what is the client's fault. A backend that takes no more may
@@ -143,25 +141,20 @@ func (c *conn) stopPump(be *backend, answered bool) (whole bool, err error) {
 	if !p.on {
 		return w.bodyRead(), nil
 	}
-	ended := false
 	if answered && !p.over.Load() {
 		t := time.NewTimer(50 * time.Millisecond)
 		select {
 		case <-p.ended:
-			ended = true
 		case <-t.C:
 		}
 		t.Stop()
 	}
-	stopped := false
-	if !ended {
-		if !p.over.Load() {
-			stopped = true
-			_ = be.Conn.Close()
-			c.stopRead()
-		}
-		<-p.ended
+	stopped := !p.over.Load()
+	if stopped {
+		_ = be.Conn.Close()
+		c.stopRead()
 	}
+	<-p.ended
 	p.on = false
 	w.x.RequestBytes += p.n
 	if p.whole && len(p.carry) > 0 {

@@ -266,8 +266,8 @@ func (s *Server) status(err error) int {
 }
 
 // readBackend reads once. Silence is waited out for IdleTimeout since c.now, or
-// since a piece of the request's body went out. If it lasts for a second, the
-// client is watched: it may have gone.
+// since the last piece of the request's body went out. If it lasts for a second,
+// the client is watched: it may have gone.
 func (c *conn) readBackend(be *backend, p []byte) (int, error) {
 	since, now := c.now, c.now
 	until := since.Add(min(patience, c.s.IdleTimeout))
@@ -278,17 +278,15 @@ func (c *conn) readBackend(be *backend, p []byte) (int, error) {
 		}
 		now = time.Now()
 		if c.w.pump.running() {
-			if t := c.w.pump.progress(); t.After(since) {
-				since = t
-			}
+			// It is the client's turn to speak, or the backend's to read: the pump minds that.
 			until = now.Add(patience)
-			if end := since.Add(c.s.IdleTimeout); end.Before(until) {
-				until = end
-			}
-		} else {
-			c.startWatch(be)
-			until = since.Add(c.s.IdleTimeout)
+			continue
 		}
+		if t := c.w.pump.progress(); c.w.pump.on && t.After(since) {
+			since = t
+		}
+		c.startWatch(be)
+		until = since.Add(c.s.IdleTimeout)
 		if !now.Before(until) {
 			return 0, os.ErrDeadlineExceeded
 		}

@@ -13,7 +13,8 @@ import (
 func (c *conn) respond(be *backend) (sound bool, err error) {
 	w := c.w
 	x, r := &w.x, &w.resp
-	chunk := w.head1()
+	w.respBody.reset() // no trailers of another response
+	chunk := w.chunks()
 	w.closing = c.s.draining.Load() || w.req.Close ||
 		w.req.Minor == 0 && (r.Body == Chunked || r.Body == UntilClose)
 	c.s.Director.ForResponse(x, &r.Header)
@@ -47,7 +48,6 @@ func (c *conn) respond(be *backend) (sound bool, err error) {
 		left -= int64(n)
 		ended = left == 0
 	case Chunked:
-		w.respBody.reset()
 		src := w.back[w.br:w.bw]
 		nd, ns, derr := w.respBody.decode(src, src)
 		if derr != nil {
@@ -89,8 +89,8 @@ func (c *conn) respond(be *backend) (sound bool, err error) {
 	return !r.Close && w.br == w.bw && w.req.Class != Ambiguous && be.pool.MaxIdle > 0, nil
 }
 
-// head1 reports whether the body is sent to the client in chunks.
-func (w *work) head1() bool {
+// chunks reports whether the body is sent to the client in chunks.
+func (w *work) chunks() bool {
 	return w.req.Minor == 1 && (w.resp.Body == Chunked || w.resp.Body == UntilClose)
 }
 
