@@ -35,6 +35,10 @@ type Config struct {
 	// one, or with an empty list, such questions fail at once.
 	Upstreams func() []netip.AddrPort
 
+	// HostedOnly refuses clients' questions about names in no zone, for a server that is asked only
+	// for the sake of its zones. Where CNAMEs and aliases of theirs lead is found out all the same.
+	HostedOnly bool
+
 	// Random returns a number from 0 to n-1, for what is chosen at random; rand.IntN when nil. It must
 	// be safe for concurrent use.
 	Random func(n int) int
@@ -47,6 +51,7 @@ type Server struct {
 	zones   atomic.Pointer[Zones]
 	hosted  atomic.Pointer[Zones]
 	forward *forwarder
+	only    bool // Config.HostedOnly
 	random  func(n int) int
 	log     *slog.Logger
 }
@@ -63,7 +68,7 @@ func New(cfg Config) *Server {
 	if cfg.Random == nil {
 		cfg.Random = rand.IntN
 	}
-	s := &Server{forward: newForwarder(cfg.Upstreams, cfg.Logger), random: cfg.Random, log: cfg.Logger}
+	s := &Server{forward: newForwarder(cfg.Upstreams, cfg.Logger), only: cfg.HostedOnly, random: cfg.Random, log: cfg.Logger}
 	s.SetZones(nil)
 	s.SetHosted(nil)
 	return s
@@ -87,7 +92,8 @@ func (s *Server) SetHosted(z *Zones) {
 	s.hosted.Store(z)
 }
 
-// Ask returns what the server answers to a request, whole.
+// Ask returns what the server answers to a request, whole. It asks the upstreams whatever the server is
+// for.
 func (s *Server) Ask(ctx context.Context, req *dns.Msg) *dns.Msg { return s.answer(ctx, req, nil) }
 
 // Addresses returns the IPv4 addresses, then the IPv6 ones, of a host name. It is an error if there
@@ -212,6 +218,8 @@ func (s *Server) answer(ctx context.Context, req *dns.Msg, from net.Addr) *dns.M
 		refuse(res, dns.ExtendedErrorCodeNotSupported, "class IN only")
 	case q.Qtype == dns.TypeAXFR || q.Qtype == dns.TypeIXFR:
 		refuse(res, dns.ExtendedErrorCodeProhibited, "no zone transfers")
+	case s.only && from != nil && find(dns.CanonicalName(q.Name), s.hosted.Load(), s.zones.Load()) == nil:
+		refuse(res, dns.ExtendedErrorCodeNotAuthoritative, "not a name of a zone here")
 	default:
 		s.resolve(ctx, req, res)
 	}

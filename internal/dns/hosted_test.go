@@ -440,6 +440,30 @@ func TestLead(t *testing.T) {
 	}
 }
 
+// A server for its zones alone refuses other names, and follows its CNAMEs out.
+func TestHostedOnly(t *testing.T) {
+	const outside = "www.outside.example. 60 IN A 203.0.113.5"
+	up, _ := upstream(t, reply(t, dns.RcodeSuccess, outside))
+	s := New(Config{Logger: quiet, HostedOnly: true, Upstreams: func() []netip.AddrPort { return []netip.AddrPort{up} }})
+	s.SetHosted(hosted(t))
+	address := server(t, s)
+	for name, want := range map[string]string{
+		"mail.example.com.":      "NOERROR aa ra\nan mail.example.com. 300 IN A 192.0.2.25",
+		"outside.example.com.":   "NOERROR aa ra\nan outside.example.com. 300 IN CNAME www.outside.example.\nan " + outside,
+		"no.example.com.":        "NXDOMAIN aa ra\n" + comSOA,
+		"www.outside.example.":   "REFUSED ra\nede 20 not a name of a zone here",
+		"localhost.":             "REFUSED ra\nede 20 not a name of a zone here",
+		"api.example.localhost.": "NOERROR aa ra\nan api.example.localhost. 60 IN A 127.64.0.1",
+	} {
+		if diff := cmp.Diff(want, summary(ask(t, "udp", address, query(name, dns.TypeA).SetEdns0(1232, false)))); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+	if got, err := s.Addresses(t.Context(), "www.outside.example"); err != nil || len(got) == 0 {
+		t.Errorf("asked from within: %v, %v", got, err)
+	}
+}
+
 func TestAddresses(t *testing.T) {
 	s := New(Config{Logger: quiet})
 	s.SetHosted(hosted(t))
