@@ -213,7 +213,7 @@ func mayReplace(before, after *x509.Certificate) error {
 	if strings.HasPrefix(string(kind), "EC") {
 		lost &^= x509.KeyUsageKeyEncipherment
 	}
-	if lost != 0 && after.KeyUsage != 0 {
+	if lost != 0 {
 		return acmapi.ValidationException.New("Key usages of the certificate cannot be removed on re-import.")
 	}
 	if before.KeyUsage == 0 && after.KeyUsage != 0 {
