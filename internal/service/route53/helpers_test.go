@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -18,6 +19,7 @@ import (
 	"github.com/aws/smithy-go"
 	"github.com/miekg/dns"
 
+	"github.com/tarn-eks/tarn/internal/api"
 	route53api "github.com/tarn-eks/tarn/internal/api/route53"
 	"github.com/tarn-eks/tarn/internal/service/route53"
 	"github.com/tarn-eks/tarn/internal/store/storetest"
@@ -189,3 +191,6 @@ func fails(t testing.TB, what string, err error, code, message string) {
 		t.Errorf("%s: %v\nwant %s: %s", what, err, code, message)
 	}
 }
+
+// newInput is an empty request.
+func newInput(op api.Operation) any { return reflect.New(op.Input).Interface() }
