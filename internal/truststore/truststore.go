@@ -54,7 +54,7 @@ type Config struct {
 	// Record is a file that keeps what was installed for whom, so that it can be
 	// removed when another user asks, or the authority is gone.
 	Record string
-	// User is whose browsers are meant.
+	// User is whose browsers are meant. Uninstall does without one.
 	User User
 	// Show is told what was done, a line for each store.
 	Show func(line string)
@@ -75,10 +75,20 @@ type record struct {
 	Users       []User `json:"users"` // whose browsers trust it
 }
 
-// Recorded says whether something was installed, and not removed since.
-func (t *Trust) Recorded() bool {
-	_, err := os.Stat(t.Record)
-	return err == nil
+// Recorded are the stores that it was installed in, and not removed from since.
+func (t *Trust) Recorded() ([]Store, error) {
+	r, err := t.read()
+	if err != nil {
+		return nil, err
+	}
+	var stores []Store
+	if r.System {
+		stores = append(stores, System)
+	}
+	if len(r.Users) > 0 {
+		stores = append(stores, Browsers)
+	}
+	return stores, nil
 }
 
 // Install has the stores trust the certificate. What fails in one does not keep
@@ -167,7 +177,7 @@ func (t *Trust) uninstall(ctx context.Context, stores []Store, r record) error {
 	}
 	if slices.Contains(stores, Browsers) {
 		users := r.Users
-		if !slices.Contains(users, t.User) {
+		if t.User.Home != "" && !slices.Contains(users, t.User) {
 			users = append(slices.Clone(users), t.User)
 		}
 		for _, u := range users {

@@ -90,6 +90,16 @@ func says(t *testing.T, what string, err error, words ...string) {
 	}
 }
 
+func recorded(t *testing.T, trust *Trust, want ...Store) {
+	t.Helper()
+	if got, err := trust.Recorded(); err != nil || !slices.Equal(got, want) {
+		t.Errorf("recorded: %q, %v, want %q", got, err, want)
+	}
+	if _, err := os.Stat(trust.Record); (err == nil) != (len(want) > 0) {
+		t.Errorf("the record: %v", err)
+	}
+}
+
 func TestParseStores(t *testing.T) {
 	for list, want := range map[string][]Store{
 		"system,browsers":   {System, Browsers},
@@ -134,9 +144,7 @@ func TestSystem(t *testing.T) {
 	if info, err := os.Stat(stored); err != nil || info.Mode().Perm() != 0o644 {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
-	if !trust.Recorded() {
-		t.Error("there is no record")
-	}
+	recorded(t, trust, System)
 
 	// What failed half way is done again.
 	if err := os.WriteFile(filepath.Join(dir, "fail"), nil, 0o644); err != nil {
@@ -144,9 +152,7 @@ func TestSystem(t *testing.T) {
 	}
 	says(t, "install", trust.Install(t.Context(), All[:1]), "out of luck")
 	says(t, "uninstall", trust.Uninstall(t.Context(), All[:1]), "out of luck")
-	if !trust.Recorded() {
-		t.Error("the record is gone though the command failed")
-	}
+	recorded(t, trust, System) // since the command failed
 	if err := os.Remove(filepath.Join(dir, "fail")); err != nil {
 		t.Fatal(err)
 	}
@@ -156,9 +162,7 @@ func TestSystem(t *testing.T) {
 	if _, err := os.Stat(stored); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("it is still there: %v", err)
 	}
-	if trust.Recorded() {
-		t.Error("the record is still there")
-	}
+	recorded(t, trust)
 	calls, err := os.ReadFile(filepath.Join(dir, "calls"))
 	if n := bytes.Count(calls, []byte("ran")); err != nil || n != 6 {
 		t.Errorf("the store was updated %d times, want at each step: %v", n, err)
@@ -326,8 +330,11 @@ func TestRecordKeepsEveryUser(t *testing.T) {
 	if diff := cmp.Diff([]User{first, trust.User}, r.Users); diff != "" {
 		t.Error(diff)
 	}
+	recorded(t, trust, System, Browsers)
 	if err := os.WriteFile(trust.Record, []byte("{"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	says(t, "a damaged record", trust.Uninstall(t.Context(), All), trust.Record)
+	_, err = trust.Recorded()
+	says(t, "a damaged record", err, trust.Record)
 }
