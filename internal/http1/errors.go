@@ -31,6 +31,7 @@ var (
 	errFieldTooLong    = &Error{400, Severe, "a field is too long"}
 	errTooManyFields   = &Error{400, Severe, "too many fields"}
 	errHeadTooLong     = &Error{400, Severe, "the head is too long"}
+	errTrailers        = &Error{400, Ambiguous, "Trailer names a field that frames a message"}
 	errExpect          = &Error{417, Ambiguous, "Expect is not 100-continue"}
 
 	errLineTooLong   = &Error{400, Severe, "the first line is too long"}

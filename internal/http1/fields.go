@@ -171,6 +171,9 @@ func (s *lines) note(f *Field) *Error {
 	case kindTrailer:
 		// Not of the connection (RFC 9110, 7.6.1): it goes where the trailers go.
 		f.drop = false
+		if has(f.Value, "content-length") || has(f.Value, "transfer-encoding") || has(f.Value, "trailer") {
+			return errTrailers
+		}
 	case kindSuspicious:
 		return errSuspicious
 	}
