@@ -18,7 +18,7 @@ type batch struct {
 	zone   store.Item[HostedZone]
 	before map[string]store.Item[RecordSet] // by key: those that the batch looks at
 	after  map[string]RecordSet             // the same, after the changes so far
-	names  map[string][]string              // keys that were or are at a name
+	names  map[string][]string              // by name that was read: keys that were or are there
 	joints joints
 	// problems are what is wrong, in Route 53's words.
 	problems []string
@@ -26,6 +26,8 @@ type batch struct {
 
 // joints are what a batch asks of others.
 type joints interface {
+	// at are the zone's record sets at a name.
+	at(ctx context.Context, name string) ([]store.Item[RecordSet], error)
 	// targetExists says whether a load balancer has an alias's name.
 	targetExists(ctx context.Context, a *Alias) (bool, error)
 	healthCheckExists(ctx context.Context, id string) (bool, error)
@@ -34,37 +36,62 @@ type joints interface {
 // manyNames are so many that reading the whole zone is faster.
 const manyNames = 32
 
-// newBatch reads what the steps may depend on.
+// zoneJoints are those of a batch for a zone.
+type zoneJoints struct {
+	*Service
+	zone  string
+	whole map[string][]store.Item[RecordSet] // by name; nil if the zone was not read
+}
+
+func (z zoneJoints) at(ctx context.Context, name string) ([]store.Item[RecordSet], error) {
+	if z.whole != nil {
+		return z.whole[name], nil
+	}
+	items, _, err := z.RecordSets.List(ctx, namePrefix(z.zone, name))
+	return items, err
+}
+
+// newBatch reads what the steps are about.
 func (s *Service) newBatch(ctx context.Context, zone store.Item[HostedZone], steps []step) (*batch, error) {
-	names := map[string]bool{zone.Value.Name: true}
-	for i := range steps {
-		names[steps[i].set.Name] = true
-		if a := steps[i].set.Alias; a != nil && a.Zone == zone.Key {
-			names[a.Name] = true
-		}
-	}
-	b := &batch{zone: zone, before: map[string]store.Item[RecordSet]{}, after: map[string]RecordSet{}, names: map[string][]string{}, joints: s}
-	add := func(items []store.Item[RecordSet]) {
-		for _, it := range items {
-			if names[it.Value.Name] {
-				b.before[it.Key] = it
-				b.put(it.Value)
-			}
-		}
-	}
-	if len(names) > manyNames {
+	z := zoneJoints{Service: s, zone: zone.Key}
+	if len(steps) > manyNames {
 		items, err := s.sets(ctx, zone)
-		add(items)
-		return b, err
-	}
-	for name := range names {
-		items, _, err := s.RecordSets.List(ctx, namePrefix(zone.Key, name))
 		if err != nil {
 			return nil, err
 		}
-		add(items)
+		z.whole = map[string][]store.Item[RecordSet]{}
+		for _, it := range items {
+			z.whole[it.Value.Name] = append(z.whole[it.Value.Name], it)
+		}
 	}
-	return b, nil
+	b := &batch{zone: zone, before: map[string]store.Item[RecordSet]{}, after: map[string]RecordSet{}, names: map[string][]string{}, joints: z}
+	names := []string{zone.Value.Name}
+	for i := range steps {
+		names = append(names, steps[i].set.Name)
+		if a := steps[i].set.Alias; a != nil && a.Zone == zone.Key {
+			names = append(names, a.Name)
+		}
+	}
+	return b, b.read(ctx, names...)
+}
+
+// read reads the record sets at names, unless it has.
+func (b *batch) read(ctx context.Context, names ...string) error {
+	for _, name := range names {
+		if _, ok := b.names[name]; ok {
+			continue
+		}
+		items, err := b.joints.at(ctx, name)
+		if err != nil {
+			return err
+		}
+		b.names[name] = nil
+		for _, it := range items {
+			b.before[it.Key] = it
+			b.put(it.Value)
+		}
+	}
+	return nil
 }
 
 // namePrefix is how the keys of a name's record sets begin.
@@ -178,10 +205,13 @@ func (b *batch) create(ctx context.Context, set *RecordSet, replace bool) error 
 	if _, ok := b.after[set.Key()]; ok && !replace {
 		b.wrong("Tried to create resource record set %s but it already exists", set.called())
 	}
+	if err := b.checkTarget(ctx, set); err != nil {
+		return err
+	}
 	b.checkPlace(set)
 	b.checkValues(set)
 	b.checkRouting(set)
-	if err := b.checkTarget(ctx, set); err != nil {
+	if err := b.checkLoop(ctx, set); err != nil {
 		return err
 	}
 	if set.HealthCheck != "" {

@@ -131,7 +131,18 @@ func TestChanges(t *testing.T) {
 		{"alias to a record", []types.ResourceRecordSet{a}, []types.Change{change(create, alias("example.com", "A", "$zone", "www.example.com"))}, "", ""},
 		{"alias to a record of the batch", nil, []types.Change{change(create, a), change(create, alias("example.com", "A", "$zone", "www.example.com"))}, "", ""},
 		{"alias to a record that comes later", nil, []types.Change{change(create, alias("example.com", "A", "$zone", "www.example.com")), change(create, a)}, batch, "that target was not found"},
-		{"alias to itself", []types.ResourceRecordSet{a}, []types.Change{change(upsert, alias("www.example.com", "A", "$zone", "www.example.com"))}, batch, "that target was not found"},
+		{"alias to itself", []types.ResourceRecordSet{a}, []types.Change{change(upsert, alias("www.example.com", "A", "$zone", "www.example.com"))}, batch,
+			"[RRSet of type A with DNS name www.example.com. is not permitted as it creates a CNAME or alias loop in the zone.]"},
+		{"alias to itself that is not there", nil, []types.Change{change(create, alias("www.example.com", "CNAME", "$zone", "www.example.com"))}, batch,
+			"but that target was not found, RRSet of type CNAME with DNS name www.example.com. is not permitted as it creates a CNAME or alias loop in the zone.]"},
+		{"CNAME to itself", nil, []types.Change{change(create, set("www.example.com", "CNAME", "WWW.example.com"))}, batch,
+			"[RRSet of type CNAME with DNS name www.example.com. is not permitted as it creates a CNAME or alias loop in the zone.]"},
+		{"CNAMEs in a circle", []types.ResourceRecordSet{set("a.example.com", "CNAME", "b.example.com"), set("b.example.com", "CNAME", "c.example.com")},
+			[]types.Change{change(create, set("c.example.com", "CNAME", "a.example.com"))}, batch, "RRSet of type CNAME with DNS name c.example.com. is not permitted as it creates"},
+		{"a CNAME that comes back by an alias", []types.ResourceRecordSet{a, alias("b.example.com", "A", "$zone", "www.example.com")},
+			[]types.Change{change(remove, a), change(create, set("www.example.com", "CNAME", "b.example.com"))}, batch, "www.example.com. is not permitted as it creates"},
+		{"a chain", []types.ResourceRecordSet{a, alias("b.example.com", "A", "$zone", "www.example.com"), set("c.example.com", "CNAME", "b.example.com")},
+			[]types.Change{change(create, set("d.example.com", "CNAME", "c.example.com"))}, "", ""},
 		{"alias to a CNAME", []types.ResourceRecordSet{set("www.example.com", "CNAME", "x.com")}, []types.Change{change(create, alias("example.com", "A", "$zone", "www.example.com"))}, batch, "that target was not found"},
 		{"alias of NS", nil, []types.Change{change(upsert, alias("example.com", "NS", "$zone", "www.example.com"))}, batch, "cannot be an alias"},
 
@@ -180,12 +191,16 @@ func TestChanges(t *testing.T) {
 		}))}, "NotImplemented", "geoproximity routing (GeoProximityLocation)"},
 	} {
 		zone := f.zone("example.com")
-		for i := range tc.changes {
-			if a := tc.changes[i].ResourceRecordSet.AliasTarget; a != nil && *a.HostedZoneId == "$zone" {
+		here := func(s *types.ResourceRecordSet) {
+			if a := s.AliasTarget; a != nil && *a.HostedZoneId == "$zone" {
 				a.HostedZoneId = &zone
 			}
 		}
+		for i := range tc.changes {
+			here(tc.changes[i].ResourceRecordSet)
+		}
 		for _, s := range tc.has {
+			here(&s)
 			f.must(zone, change(create, s))
 		}
 		before := f.list(zone)

@@ -26,14 +26,9 @@ func parseTXT(value string) ([]string, error) {
 			return nil, err
 		}
 		list = append(list, escape(text))
-		after := strings.TrimLeft(rest[end:], " \t")
-		if after == "" {
+		if rest = strings.TrimLeft(rest[end:], " \t"); rest == "" {
 			return list, nil
 		}
-		if len(after) == len(rest)-end { // nothing between two strings
-			return nil, notQuoted(value)
-		}
-		rest = after
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -208,5 +209,24 @@ func TestManyRecords(t *testing.T) {
 	out, err := f.ListResourceRecordSets(ctx, &sdk.ListResourceRecordSetsInput{HostedZoneId: &zone, StartRecordName: new("host-1.example.com"), MaxItems: new(int32(1))})
 	if err != nil || lines(out.ResourceRecordSets)[0] != "host-1.example.com. A 192.0.2.2" {
 		t.Errorf("%+v, %v", out, err)
+	}
+}
+
+// What the database cannot take at once is the client's mistake.
+func TestVeryLongNames(t *testing.T) {
+	f := newFixture(t)
+	zone := f.zone("example.com")
+	in := &route53api.ChangeResourceRecordSetsInput{HostedZoneId: &zone, ChangeBatch: &route53api.ChangeBatch{}}
+	long := strings.Repeat(strings.Repeat("!", 50)+".", 4)
+	for i := range 1000 {
+		in.ChangeBatch.Changes = append(in.ChangeBatch.Changes, route53api.Change{Action: "CREATE", ResourceRecordSet: &route53api.ResourceRecordSet{
+			Name: new(fmt.Sprintf("%d.%sexample.com", i, long)), Type: "A", TTL: new(int64(60)), ResourceRecords: []route53api.ResourceRecord{{Value: new("192.0.2.1")}}}})
+	}
+	_, err := f.service.ChangeResourceRecordSets(t.Context(), in)
+	if !route53api.InvalidChangeBatch.Is(err) || !strings.Contains(err.Error(), "too large") {
+		t.Error(err)
+	}
+	if got := own(f.list(zone), "example.com."); len(got) > 0 {
+		t.Errorf("%q", got)
 	}
 }

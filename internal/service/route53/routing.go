@@ -104,7 +104,7 @@ func (b *batch) checkTarget(ctx context.Context, set *RecordSet) error {
 	case a.Zone == b.zone.Key:
 		lies = below(a.Name, b.zone.Value.Name)
 		for _, other := range b.at(a.Name) {
-			exists = exists || other.Type == set.Type && other.Name != set.Name
+			exists = exists || other.Type == set.Type
 		}
 	}
 	if !lies {
@@ -114,6 +114,54 @@ func (b *batch) checkTarget(ctx context.Context, set *RecordSet) error {
 		b.wrong("Tried to create an alias that targets %s, type %s in zone %s, but that target was not found", a.Name, set.Type, a.Zone)
 	}
 	return nil
+}
+
+// checkLoop checks that nobody who follows a CNAME or an alias comes back to it.
+func (b *batch) checkLoop(ctx context.Context, set *RecordSet) error {
+	seen := map[string]bool{}
+	next := b.follow(set)
+	typ := set.Type // an alias is followed for its type, a CNAME for any
+	if typ == "CNAME" {
+		typ = ""
+	}
+	for len(next) > 0 {
+		var further []string
+		for _, name := range next {
+			if name == set.Name {
+				b.wrong("RRSet of type %s with DNS name %s is not permitted as it creates a CNAME or alias loop in the zone.", set.Type, set.Name)
+				return nil
+			}
+			if seen[name] {
+				continue
+			}
+			seen[name] = true
+			if err := b.read(ctx, name); err != nil {
+				return err
+			}
+			for _, other := range b.at(name) {
+				if other.Type == "CNAME" || typ == "" || other.Type == typ {
+					further = append(further, b.follow(&other)...)
+				}
+			}
+		}
+		next = further
+	}
+	return nil
+}
+
+// follow are the names in the zone that a record set leads to.
+func (b *batch) follow(set *RecordSet) (names []string) {
+	if a := set.Alias; a != nil && a.Zone == b.zone.Key {
+		names = append(names, a.Name)
+	}
+	if set.Type == "CNAME" {
+		for _, value := range set.Values {
+			if name, err := Name(value); err == nil && below(name, b.zone.Value.Name) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
 }
 
 // targetExists implements joints.

@@ -1,6 +1,7 @@
 package route53_test
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -124,6 +125,19 @@ func TestTags(t *testing.T) {
 		"arn:aws:route53:::healthcheck/" + *check.HealthCheck.Id: {"Name": "x"},
 	}, all); err != nil || d != "" {
 		t.Error(err, d)
+	}
+	many := map[string]string{}
+	for i := range 12 {
+		many[fmt.Sprintf("k%02d", i)] = "v"
+	}
+	calls, err := route53.TagCalls("arn:aws:route53:::hostedzone/Z1", many, []string{"x"})
+	if err != nil || len(calls) != 3 || len(calls[0].AddTags) != 10 || len(calls[1].AddTags) != 2 || *calls[1].AddTags[1].Key != "k11" || !slices.Equal(calls[2].RemoveTagKeys, []string{"x"}) || *calls[2].ResourceId != "Z1" {
+		t.Errorf("%+v, %v", calls, err)
+	}
+	for _, arn := range []string{"arn:aws:route53:::change/C1", "arn:aws:ec2:::hostedzone/Z1", "Z1"} {
+		if _, err := route53.TagCalls(arn, many, nil); err == nil {
+			t.Errorf("%s has tags", arn)
+		}
 	}
 	fails(t, "nothing", tag("hostedzone", zone, nil), "InvalidInput", "AddTags")
 	fails(t, "reserved", tag("hostedzone", zone, nil, "aws:x", ""), "InvalidInput", "aws:")

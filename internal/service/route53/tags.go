@@ -3,22 +3,27 @@ package route53
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
 	"github.com/tarn-eks/tarn/internal/api"
 	route53api "github.com/tarn-eks/tarn/internal/api/route53"
+	"github.com/tarn-eks/tarn/internal/arn"
 	"github.com/tarn-eks/tarn/internal/store"
 )
+
+// maxTagsAtATime is how many tags one call adds or removes.
+const maxTagsAtATime = 10
 
 // ChangeTagsForResource implements route53api.Handler.
 func (s *Service) ChangeTagsForResource(ctx context.Context, in *route53api.ChangeTagsForResourceInput) (*route53api.ChangeTagsForResourceOutput, error) {
 	if in.AddTags == nil && in.RemoveTagKeys == nil {
 		return nil, invalid("At least one of AddTags and RemoveTagKeys must be specified")
 	}
-	if len(in.AddTags) > 10 || len(in.RemoveTagKeys) > 10 {
-		return nil, invalid("No more than 10 tags can be added or removed at a time")
+	if len(in.AddTags) > maxTagsAtATime || len(in.RemoveTagKeys) > maxTagsAtATime {
+		return nil, invalid("No more than %d tags can be added or removed at a time", maxTagsAtATime)
 	}
 	if in.AddTags != nil && len(in.AddTags) == 0 {
 		return nil, notComplete("AddTags", "Tag")
@@ -143,4 +148,32 @@ func (s *Service) Tagged(ctx context.Context) (map[string]map[string]string, err
 		}
 	}
 	return all, err
+}
+
+// TagCalls are the calls that add and remove tags of what an ARN names, as many
+// as one of them may have at a time. The tagging service makes them.
+func TagCalls(resource string, add map[string]string, remove []string) ([]*route53api.ChangeTagsForResourceInput, error) {
+	a, err := arn.Parse(resource)
+	if err != nil {
+		return nil, err
+	}
+	kind, id, ok := strings.Cut(a.Resource, "/")
+	if a.Service != "route53" || !ok || kind != string(route53api.TagResourceTypeHostedzone) && kind != string(route53api.TagResourceTypeHealthcheck) {
+		return nil, fmt.Errorf("%s is nothing of Route 53 that has tags", resource)
+	}
+	var calls []*route53api.ChangeTagsForResourceInput
+	call := func() *route53api.ChangeTagsForResourceInput {
+		calls = append(calls, &route53api.ChangeTagsForResourceInput{ResourceType: route53api.TagResourceType(kind), ResourceId: &id})
+		return calls[len(calls)-1]
+	}
+	for keys := range slices.Chunk(slices.Sorted(maps.Keys(add)), maxTagsAtATime) {
+		in := call()
+		for _, key := range keys {
+			in.AddTags = append(in.AddTags, route53api.Tag{Key: new(key), Value: new(add[key])})
+		}
+	}
+	for keys := range slices.Chunk(remove, maxTagsAtATime) {
+		call().RemoveTagKeys = keys
+	}
+	return calls, nil
 }

@@ -73,7 +73,7 @@ func TestValues(t *testing.T) {
 		{"TXT", "ccEesV+N/LXO1M=", "InvalidCharacterString (Value should be enclosed in quotation marks) encountered with 'ccEesV+N/LXO1M='"},
 		{"TXT", `"a`, "InvalidCharacterString"},
 		{"TXT", `"a\"`, "InvalidCharacterString"},
-		{"TXT", `"a""b"`, "InvalidCharacterString"},
+		{"TXT", `"a""b"`, `"a" "b"`},
 		{"TXT", `"a" b`, "InvalidCharacterString"},
 		{"TXT", "", "InvalidCharacterString"},
 		{"TXT", `"\400"`, "InvalidEscapeSequence"},
