@@ -1,0 +1,129 @@
+package balancing
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/tarn-eks/tarn/internal/service/ec2"
+	"github.com/tarn-eks/tarn/internal/service/elb"
+	"github.com/tarn-eks/tarn/internal/store"
+)
+
+// connect gives load balancers what they lack in their VPCs.
+func (l *Loop) connect(ctx context.Context, s *State, w *work) {
+	plan := PlanInterfaces(*s)
+	for _, r := range plan.Regroup {
+		if err := l.cfg.EC2.SetInterfaceGroups(ctx, r.ENI, r.Groups); err != nil {
+			w.fail(r.LoadBalancer, err)
+		}
+	}
+	for name, nodes := range plan.Forget {
+		l.changeRecord(ctx, s, w, name, func(lb *elb.LoadBalancer) bool {
+			lb.Nodes = slices.DeleteFunc(lb.Nodes, func(n elb.Node) bool { return slices.Contains(nodes, n) })
+			return true
+		})
+	}
+	for _, c := range plan.Create {
+		w.fail(c.LoadBalancer.Name, l.create(ctx, s, w, c))
+	}
+	for _, lb := range s.LoadBalancers {
+		for _, n := range lb.Nodes {
+			w.fail(lb.Name, l.cfg.Host.AddAddress(lb.VPC, n.Address))
+		}
+	}
+}
+
+// create makes a network interface and records it. One that could not be recorded
+// is nobody's, and is deleted in the next round.
+func (l *Loop) create(ctx context.Context, s *State, w *work, c Interface) error {
+	eni, err := l.cfg.EC2.CreateNetworkInterface(ctx, ec2.InterfaceInput{
+		Subnet: c.Subnet, SecurityGroups: c.LoadBalancer.SecurityGroups,
+		Description: description(c.LoadBalancer.Name), Requester: Requester,
+	})
+	if err != nil {
+		return err
+	}
+	l.log.Info("made a load balancer's network interface", "loadBalancer", c.LoadBalancer.Name, "eni", eni.ID, "address", eni.Addresses[0], "zone", c.Zone)
+	s.Interfaces = append(s.Interfaces, eni)
+	if l.cfg.Await != nil {
+		waiting, done := context.WithTimeout(ctx, awaitTime)
+		defer done()
+		if err := l.cfg.Await(waiting, eni.ID); err != nil {
+			l.log.Warn("the security groups of a load balancer's network interface are not enforced yet", "loadBalancer", c.LoadBalancer.Name, "eni", eni.ID, "error", err)
+		}
+	}
+	l.changeRecord(ctx, s, w, c.LoadBalancer.Name, func(lb *elb.LoadBalancer) bool {
+		if lb.ID != c.LoadBalancer.ID || !slices.Contains(lb.Subnets, c.Subnet) {
+			return false // it was deleted, or left the subnet, meanwhile
+		}
+		lb.Nodes = append(lb.Nodes, elb.Node{Zone: c.Zone, Subnet: c.Subnet, ENI: eni.ID, Address: eni.Addresses[0]})
+		return true
+	})
+	return nil
+}
+
+// errLeft ends a change that has nothing to change.
+var errLeft = errors.New("the load balancer is not what it was")
+
+// changeRecord changes a load balancer's record, and what this round knows of it.
+func (l *Loop) changeRecord(ctx context.Context, s *State, w *work, name string, change func(*elb.LoadBalancer) bool) {
+	it, err := l.cfg.ELB.LoadBalancers.Modify(ctx, name, func(lb *elb.LoadBalancer) error {
+		if !change(lb) {
+			return errLeft
+		}
+		return nil
+	})
+	switch {
+	case errors.Is(err, errLeft), errors.Is(err, store.ErrNotFound):
+	case err != nil:
+		w.fail(name, err)
+	default:
+		i := slices.IndexFunc(s.LoadBalancers, func(lb elb.LoadBalancer) bool { return lb.ID == it.Value.ID })
+		if i >= 0 {
+			s.LoadBalancers[i] = it.Value
+		}
+	}
+}
+
+// remove deletes the network interfaces of load balancers and of nodes that are
+// gone. It returns when to look again, or 0.
+func (l *Loop) remove(ctx context.Context, s State, w *work) (wait time.Duration) {
+	plan, now := PlanInterfaces(s), time.Now()
+	gone := map[string]bool{}
+	for _, eni := range plan.Delete {
+		gone[eni.ID] = true
+		until, known := l.leaving[eni.ID]
+		if !known {
+			if l.active[l.owners[eni.ID]] {
+				until = now.Add(linger)
+			}
+			l.leaving[eni.ID] = until
+		}
+		if left := until.Sub(now); left > 0 {
+			if wait == 0 || left < wait {
+				wait = left
+			}
+			continue
+		}
+		name := eni.Description[len(description("")):]
+		w.fail(name, l.delete(ctx, eni))
+	}
+	maps.DeleteFunc(l.leaving, func(id string, _ time.Time) bool { return !gone[id] })
+	return wait
+}
+
+func (l *Loop) delete(ctx context.Context, eni ec2.NetworkInterface) error {
+	for _, a := range eni.Addresses {
+		if err := l.cfg.Host.RemoveAddress(eni.VPC, a); err != nil {
+			return err
+		}
+	}
+	if err := l.cfg.EC2.DeleteNetworkInterface(ctx, eni.ID); err != nil {
+		return err
+	}
+	l.log.Info("deleted a load balancer's network interface", "eni", eni.ID, "description", eni.Description)
+	return nil
+}

@@ -1,0 +1,365 @@
+// Package balancing is the loop that makes load balancers of records: it gives each
+// Classic Load Balancer an address on the host and a network interface in each of
+// its subnets, and tells the proxy what to run there. It joins elb, ec2 and acm to
+// the proxy; how a socket is opened inside a VPC is its caller's.
+package balancing
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/tarn-eks/tarn/internal/proxy"
+	"github.com/tarn-eks/tarn/internal/service/acm"
+	"github.com/tarn-eks/tarn/internal/service/ec2"
+	"github.com/tarn-eks/tarn/internal/service/elb"
+	"github.com/tarn-eks/tarn/internal/store"
+)
+
+// ErrNoNetwork says that a VPC has no network yet. The loop tries again, and does
+// not complain.
+var ErrNoNetwork = errors.New("the VPC has no network")
+
+// Host opens sockets inside VPCs.
+type Host interface {
+	// AddAddress makes an address one of the VPC's router. Twice is fine.
+	AddAddress(vpc string, address netip.Addr) error
+	// RemoveAddress undoes AddAddress; it is fine if the address is gone.
+	RemoveAddress(vpc string, address netip.Addr) error
+	Listen(ctx context.Context, vpc string, at netip.AddrPort) (net.Listener, error)
+	// Dial connects from an address that AddAddress added.
+	Dial(ctx context.Context, vpc string, from netip.Addr, to netip.AddrPort) (net.Conn, error)
+}
+
+// Config is what New needs.
+type Config struct {
+	ELB  *elb.Service
+	EC2  *ec2.Service
+	ACM  *acm.Service
+	Host Host
+	// Seed is what makes this region another than those beside it on the machine,
+	// its state directory for example: see chooseHost.
+	Seed string
+	// Logs is the directory that stands for S3: buckets are directories in it.
+	Logs            string
+	Account, Region string // in the names of access logs
+	// Await waits until the security groups of a network interface are enforced;
+	// nil: nobody enforces them. Before, its first packets would be lost.
+	Await  func(ctx context.Context, networkInterface string) error
+	Logger *slog.Logger
+	// Retry is the pause before the next attempt after one that failed; 0 means a
+	// second.
+	Retry time.Duration
+}
+
+const (
+	defaultRetry = time.Second
+	// linger is how long a node's address stays while connections through it may
+	// finish; the proxy gives them as long.
+	linger = 10 * time.Second
+	// awaitTime is how long a new interface may take to be let through.
+	awaitTime = 2 * time.Second
+)
+
+// Loop keeps the load balancers as their records say.
+type Loop struct {
+	cfg   Config
+	log   *slog.Logger
+	proxy *proxy.Proxy
+	logs  *accessLogs
+
+	interfaces *store.Cached[ec2.NetworkInterface]
+	balancers  *store.Cached[elb.LoadBalancer]
+
+	// Run alone uses what follows.
+	certificates map[string]certificate  // by ARN
+	hosts        map[string]netip.Addr   // by load balancer's id: addresses that no record has yet
+	tried        map[string][]netip.Addr // by load balancer's id: addresses where somebody else listens
+	owners       map[string]string       // by network interface: its load balancer's id
+	active       map[string]bool         // load balancers' ids: those that had connections when the round began
+	leaving      map[string]time.Time    // by network interface: when to delete it
+	said         map[string]string       // by load balancer's name: what was last logged of it
+
+	mu   sync.Mutex        // guards the fields below
+	vpcs map[string]string // by load balancer's id: its VPC
+	busy map[string]bool   // load balancers' ids: somebody else listens at their address on the host
+}
+
+// certificate is one that was read.
+type certificate struct {
+	version int64
+	pair    *tls.Certificate
+}
+
+// New makes the loop and the proxy that it tells what to run.
+func New(cfg Config) *Loop {
+	l := &Loop{
+		cfg: cfg, log: cfg.Logger,
+		interfaces:   store.NewCached(cfg.EC2.ENIs),
+		balancers:    store.NewCached(cfg.ELB.LoadBalancers),
+		certificates: map[string]certificate{},
+		hosts:        map[string]netip.Addr{},
+		tried:        map[string][]netip.Addr{},
+		busy:         map[string]bool{},
+		owners:       map[string]string{},
+		active:       map[string]bool{},
+		leaving:      map[string]time.Time{},
+		said:         map[string]string{},
+		vpcs:         map[string]string{},
+	}
+	l.logs = newAccessLogs(cfg.Logs, cfg.Account, cfg.Region, cfg.Logger)
+	l.proxy = proxy.New(proxy.Config{Listen: l.listen, Dial: l.dial, Log: l.logs.add, Logger: cfg.Logger})
+	return l
+}
+
+// Proxy is the proxy that runs the load balancers. Run closes it.
+func (l *Loop) Proxy() *proxy.Proxy { return l.proxy }
+
+// Health implements elb.Health.
+func (l *Loop) Health(_ context.Context, lb elb.LoadBalancer) ([]elb.InstanceHealth, error) {
+	var all []elb.InstanceHealth
+	for _, h := range l.proxy.Health(lb.ID) {
+		all = append(all, elb.InstanceHealth{ID: h.ID, State: h.State, ReasonCode: h.Reason, Description: h.Description})
+	}
+	return all, nil
+}
+
+// closeTime is how long requests may take to finish when the loop ends.
+const closeTime = 5 * time.Second
+
+// Run follows the store until ctx ends, then closes the proxy. Network interfaces
+// and addresses stay: the next run takes them over.
+func (l *Loop) Run(ctx context.Context) error {
+	logging, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var tasks sync.WaitGroup
+	tasks.Go(func() { l.logs.run(logging) })
+	err := l.follow(ctx)
+	ending, done := context.WithTimeout(context.WithoutCancel(ctx), closeTime)
+	defer done()
+	_ = l.proxy.Close(ending) // its error is that requests took longer
+	stop()
+	tasks.Wait()
+	return err
+}
+
+// follow reconciles whenever something has changed.
+func (l *Loop) follow(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	balancers, interfaces := l.cfg.ELB.LoadBalancers.Follow(ctx, ""), l.cfg.EC2.ENIs.Follow(ctx, "")
+	instances, certificates := l.cfg.EC2.Instances.Follow(ctx, ""), l.cfg.ACM.Certificates.Follow(ctx, "")
+	defer func() {
+		cancel()
+		for range balancers.C { // until it has ended
+		}
+		for range interfaces.C {
+		}
+		for range instances.C {
+		}
+		for range certificates.C {
+		}
+	}()
+	var (
+		seen  seen
+		read  [4]bool
+		again <-chan time.Time
+		ok    bool
+	)
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case _, ok = <-balancers.C:
+			if !ok {
+				return balancers.Err()
+			}
+			read[0] = true
+		case _, ok = <-interfaces.C:
+			if !ok {
+				return interfaces.Err()
+			}
+			read[1] = true
+		case seen.instances, ok = <-instances.C:
+			if !ok {
+				return instances.Err()
+			}
+			read[2] = true
+		case seen.certificates, ok = <-certificates.C:
+			if !ok {
+				return certificates.Err()
+			}
+			read[3] = true
+		case <-again:
+		}
+		if read != [4]bool{true, true, true, true} {
+			continue
+		}
+		pause, err := l.reconcile(ctx, seen)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			l.log.Error("bringing load balancers to their state", "error", err)
+			pause = cmp.Or(l.cfg.Retry, defaultRetry)
+		}
+		again = nil
+		if pause > 0 {
+			again = time.After(pause)
+		}
+	}
+}
+
+// seen is what the loop follows and need not read anew.
+type seen struct {
+	instances    store.Snapshot[ec2.Instance]
+	certificates store.Snapshot[acm.Certificate]
+}
+
+// reconcile does once what is to be done. It returns when to do so again if nothing
+// changes before, or 0. What fails of one load balancer is logged, and hinders no
+// other.
+func (l *Loop) reconcile(ctx context.Context, seen seen) (again time.Duration, err error) {
+	s, err := l.read(ctx, seen)
+	if err != nil {
+		return 0, err
+	}
+	w := &work{failed: map[string][]error{}}
+	l.connect(ctx, &s, w)
+	l.run(ctx, &s, w)
+	wait := l.remove(ctx, s, w)
+	if l.report(s, w) {
+		again = cmp.Or(l.cfg.Retry, defaultRetry)
+	}
+	if wait > 0 && (again == 0 || wait < again) {
+		again = wait
+	}
+	return again, nil
+}
+
+// work is what a round has come to.
+type work struct {
+	failed   map[string][]error // by load balancer; it is tried again
+	problems []Problem          // it waits until something changes
+}
+
+func (w *work) fail(name string, err error) {
+	if err != nil {
+		w.failed[name] = append(w.failed[name], err)
+	}
+}
+
+// read gets what the plan rests on. Load balancers and network interfaces are read
+// anew: what this loop has just written must be among them.
+func (l *Loop) read(ctx context.Context, seen seen) (State, error) {
+	s := State{Instances: map[string]ec2.Instance{}, Certificates: map[string]*tls.Certificate{}}
+	enis, _, err := l.interfaces.List(ctx)
+	if err != nil {
+		return s, err
+	}
+	for _, it := range enis {
+		s.Interfaces = append(s.Interfaces, it.Value)
+	}
+	lbs, _, err := l.balancers.List(ctx)
+	if err != nil {
+		return s, err
+	}
+	for _, it := range lbs {
+		s.LoadBalancers = append(s.LoadBalancers, it.Value)
+	}
+	for _, it := range seen.instances.Items {
+		s.Instances[it.Key] = it.Value
+	}
+	return s, l.readCertificates(ctx, s, seen.certificates)
+}
+
+// readCertificates gets the certificates of all listeners, and reads those that
+// have changed.
+func (l *Loop) readCertificates(ctx context.Context, s State, have store.Snapshot[acm.Certificate]) error {
+	versions := map[string]int64{}
+	for _, it := range have.Items {
+		if m := it.Value.Material; m != nil {
+			versions[l.cfg.ACM.ARN(it.Key)] = m.Version
+		}
+	}
+	for _, lb := range s.LoadBalancers {
+		for _, listener := range lb.Listeners {
+			arn := listener.Certificate
+			if arn == "" || s.Certificates[arn] != nil {
+				continue
+			}
+			c, known := l.certificates[arn]
+			if version, ok := versions[arn]; !known || ok && version != c.version {
+				fresh, err := l.readCertificate(ctx, arn)
+				switch {
+				case errors.Is(err, acm.ErrNotIssued):
+					continue // the plan says so
+				case err != nil && ctx.Err() != nil:
+					return err
+				case err != nil:
+					l.log.Error("reading a certificate; the former one stays", "certificate", arn, "error", err)
+				default:
+					c = fresh
+					l.certificates[arn] = c
+				}
+			}
+			if c.pair != nil {
+				s.Certificates[arn] = c.pair
+			}
+		}
+	}
+	for arn := range l.certificates { // of those that nobody uses, no key is kept
+		if s.Certificates[arn] == nil {
+			delete(l.certificates, arn)
+		}
+	}
+	return nil
+}
+
+func (l *Loop) readCertificate(ctx context.Context, arn string) (certificate, error) {
+	pair, err := l.cfg.ACM.TLSCertificate(ctx, arn)
+	if err != nil {
+		return certificate{}, err
+	}
+	parsed, err := tls.X509KeyPair(pair.Chain, pair.Key)
+	if err != nil {
+		return certificate{}, fmt.Errorf("certificate %s: %w", arn, err)
+	}
+	return certificate{pair.Version, &parsed}, nil
+}
+
+// report logs what has changed about failures, and says whether anything is to be
+// tried again.
+func (l *Loop) report(s State, w *work) (again bool) {
+	all := map[string][]error{}
+	for _, p := range w.problems {
+		all[p.LoadBalancer] = append(all[p.LoadBalancer], p.Err)
+	}
+	for name, errs := range w.failed {
+		again = true
+		for _, err := range errs {
+			if !errors.Is(err, ErrNoNetwork) {
+				all[name] = append(all[name], err)
+			}
+		}
+	}
+	for _, lb := range s.LoadBalancers {
+		if l.said[lb.Name] != "" && len(all[lb.Name]) == 0 && len(w.failed[lb.Name]) == 0 {
+			l.log.Info("a load balancer is as it is to be", "loadBalancer", lb.Name)
+		}
+	}
+	said := map[string]string{}
+	for name, errs := range all {
+		err := errors.Join(errs...)
+		if said[name] = err.Error(); said[name] != l.said[name] {
+			l.log.Error("a load balancer is not as it is to be", "loadBalancer", name, "error", err)
+		}
+	}
+	l.said = said
+	return again
+}
