@@ -224,10 +224,7 @@ func (c *conn) first() error {
 // readable reads into a buffer that it takes for it, if there is something.
 func (c *conn) readable(fd uintptr) bool {
 	w := works.Get().(*work)
-	n, err := syscall.Read(int(fd), w.in)
-	for err == syscall.EINTR {
-		n, err = syscall.Read(int(fd), w.in)
-	}
+	n, err := again(syscall.Read, fd, w.in)
 	if n > 0 {
 		c.w, c.err = w, nil
 		w.w = n

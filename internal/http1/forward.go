@@ -29,7 +29,7 @@ func (c *conn) exchange() bool {
 	if err != nil && c.mayRetry(be, err) {
 		// One that had waited was dead. A new one will not be so for that reason.
 		c.release(be, false)
-		fresh, err2 := x.Pool.get(c.ctx, true)
+		fresh, err2 := x.Pool.get(c.ctx, c.now, true)
 		if err2 != nil {
 			x.Cause = err2
 			return c.answer(c.s.status(err2), true)
@@ -65,7 +65,7 @@ func (c *conn) connect() (*backend, int) {
 		case len(x.Tried) >= 64:
 			return nil, 503
 		}
-		be, err := pool.get(c.ctx, false)
+		be, err := pool.get(c.ctx, c.now, false)
 		if err == nil {
 			x.Cause = nil
 			c.use(be)
@@ -129,6 +129,11 @@ func (c *conn) transmit(be *backend) error {
 	x := &w.x
 	x.Attempts++
 	w.br, w.bw = frontRoom, frontRoom
+	x.RequestBytes = int64(len(w.body))
+	whole := w.bodyRead()
+	if be.plain && whole {
+		return c.roundTrip(be)
+	}
 	n, err := be.write(w.out, c.now, c.s.IdleTimeout)
 	c.now = time.Now()
 	if err != nil {
@@ -136,9 +141,45 @@ func (c *conn) transmit(be *backend) error {
 		return closedBy(err)
 	}
 	x.RequestProcessing = c.now.Sub(x.Received)
-	x.RequestBytes = int64(len(w.body))
-	if !w.bodyRead() {
+	if !whole {
 		c.startPump(be)
+	}
+	return nil
+}
+
+// roundTrip sends what was built, and reads the first bytes of the response if
+// they come within a second.
+func (c *conn) roundTrip(be *backend) error {
+	w := c.w
+	be.allow(c.now, c.now.Add(min(patience, c.s.IdleTimeout)))
+	be.out, be.sent, be.in, be.n, be.err = w.out, 0, w.back[frontRoom:len(w.back)-backRoom], 0, nil
+	err := be.raw.Read(be.step)
+	be.in, be.out = nil, nil
+	switch {
+	case be.sent == len(w.out):
+		c.now = be.sentAt
+	case be.err != nil:
+		w.unsent = be.sent == 0
+		return closedBy(be.err)
+	default: // its buffer is full: wait for that
+		n, err := be.write(w.out[be.sent:], c.now, c.s.IdleTimeout)
+		c.now = time.Now()
+		if err != nil {
+			w.unsent = be.sent+n == 0
+			return closedBy(err)
+		}
+	}
+	w.x.RequestProcessing = c.now.Sub(w.x.Received)
+	switch {
+	case be.n > 0:
+		w.bw += be.n
+		c.now = time.Now()
+	case be.err != nil:
+		return closedBy(be.err)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		be.readBy = time.Time{}
+	case err != nil:
+		return closedBy(err)
 	}
 	return nil
 }

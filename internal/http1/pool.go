@@ -43,7 +43,19 @@ type backend struct {
 	pool   *Pool
 	since  time.Time // when it became idle
 	reused bool
+	fresh  bool // it was idle for so short a time that it need not be looked at
+
+	step    func(uintptr) bool // b.roundTrip
+	out, in []byte
+	sent    int
+	sentAt  time.Time
+	n       int
+	err     error
 }
+
+// recent is how short a time that is: longer than under load, shorter than any
+// backend's own timeout.
+const recent = 20 * time.Millisecond
 
 // NewPool returns a pool without connections.
 func NewPool(c PoolConfig) *Pool {
@@ -91,7 +103,7 @@ func (p *Pool) drop(n int) {
 
 // get returns the connection that was used last, or a new one: always with
 // fresh, which also closes those that wait, since one of them was dead.
-func (p *Pool) get(ctx context.Context, fresh bool) (*backend, error) {
+func (p *Pool) get(ctx context.Context, now time.Time, fresh bool) (*backend, error) {
 	p.mu.Lock()
 	if fresh {
 		p.drop(len(p.idle))
@@ -103,7 +115,8 @@ func (p *Pool) get(ctx context.Context, fresh bool) (*backend, error) {
 		p.idle = p.idle[:n]
 		p.active++
 		p.mu.Unlock()
-		if b.silent() {
+		b.fresh = now.Sub(b.since) < recent
+		if b.fresh || b.silent() {
 			b.reused = true
 			return b, nil
 		}
@@ -129,6 +142,7 @@ func (p *Pool) get(ctx context.Context, fresh bool) (*backend, error) {
 	}
 	b := &backend{pool: p}
 	b.init(c)
+	b.step = b.roundTrip
 	return b, nil
 }
 
