@@ -45,9 +45,10 @@ type accessLog struct {
 	address  netip.Addr // in the names of files
 	settings elb.AccessLog
 	parts    []*logPart
-	size     int  // of what waits, in bytes
-	lost     int  // lines that there was no room for
-	tested   bool // the bucket has been written to
+	size     int    // of what waits, in bytes
+	lost     int    // lines that there was no room for
+	tested   string // the bucket that has been written to
+	said     string // what was last logged
 }
 
 // logPart is what is to be written to one file.
@@ -76,9 +77,6 @@ func (a *accessLogs) set(all []elb.LoadBalancer) {
 		if l == nil {
 			l = &accessLog{}
 			a.byID[lb.ID] = l
-		}
-		if l.settings.Bucket != lb.Attributes.AccessLog.Bucket || l.settings.Prefix != lb.Attributes.AccessLog.Prefix {
-			l.tested = false
 		}
 		l.name, l.settings, l.address = lb.Name, lb.Attributes.AccessLog, nodeAddress(lb)
 	}
@@ -166,19 +164,20 @@ func (a *accessLogs) flush() {
 	a.gone = nil
 	a.mu.Unlock()
 	for _, l := range all {
+		said := ""
 		if err := a.write(l); err != nil {
-			a.log.Error("writing a load balancer's access log", "loadBalancer", l.name, "error", err)
+			if said = err.Error(); said != l.said {
+				a.log.Error("writing a load balancer's access log; it is tried again", "loadBalancer", l.name, "error", err)
+			}
 		}
+		l.said = said // this goroutine's alone
 	}
 }
 
 // write writes what waits of one access log, without holding up who adds to it.
 func (a *accessLogs) write(l *accessLog) error {
 	a.mu.Lock()
-	test := ""
-	if !l.tested {
-		test = filepath.Join(a.bucket(l), "ELBAccessLogTestFile")
-	}
+	bucket, tested := a.bucket(l), l.tested
 	var taken []logPart
 	for _, part := range l.parts {
 		taken = append(taken, *part)
@@ -190,10 +189,14 @@ func (a *accessLogs) write(l *accessLog) error {
 	a.mu.Unlock()
 
 	var errs []error
-	if test != "" {
+	if bucket != tested {
 		// AWS writes this object when an access log is enabled, and clients look for it.
 		text := fmt.Sprintf("Enable AccessLog for ELB: %s at %s\n", l.name, time.Now().UTC().Format("2006-01-02T15:04:05.000Z"))
-		errs = append(errs, writeFile(test, os.O_TRUNC, []byte(text)))
+		if err := writeFile(filepath.Join(bucket, "ELBAccessLogTestFile"), os.O_TRUNC, []byte(text)); err != nil {
+			errs = append(errs, err)
+		} else {
+			tested = bucket
+		}
 	}
 	var left []logPart
 	for _, part := range taken {
@@ -210,7 +213,7 @@ func (a *accessLogs) write(l *accessLog) error {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	l.tested = test == "" || errs[0] == nil
+	l.tested = tested
 	a.back(l, left)
 	return errors.Join(errs...)
 }
