@@ -27,6 +27,9 @@ import (
 	"time"
 )
 
+// silent is for servers whose clients misbehave.
+var silent = slog.NewLogLogger(slog.DiscardHandler, 0)
+
 // rig is a Proxy on loopback. Balancers listen on ports that the kernel gives, and backends have made-up
 // addresses, behind which real servers are.
 type rig struct {
@@ -160,8 +163,9 @@ func (r *rig) backend(address string, h http.Handler) *httptest.Server {
 	if h == nil {
 		h = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, address) })
 	}
-	s := httptest.NewServer(h)
-	s.Config.ErrorLog = nil
+	s := httptest.NewUnstartedServer(h)
+	s.Config.ErrorLog = silent
+	s.Start()
 	r.t.Cleanup(s.Close)
 	r.serve(address, s.Listener.Addr().String())
 	return s

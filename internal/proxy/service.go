@@ -128,7 +128,7 @@ func (s *service) node(zone string) *node {
 }
 
 // unavailable is sent to those who are too many, where that can be done without waiting for them.
-const unavailable = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+const unavailable = "HTTP/1.1 503 Service Unavailable: Back-end server is at capacity\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 // serve serves a connection and closes it.
 func (s *service) serve(c net.Conn, zone string) {
@@ -224,6 +224,11 @@ func (s *server) ServeConn(ctx context.Context, c net.Conn) {
 	s.Server.ServeConn(ctx, c)
 }
 
+// closedStatus is the answer when a backend closes the connection instead of responding, which a Classic
+// Load Balancer calls a timeout, too (“HTTP 504: … Cause 2: Registered instances closing the connection”):
+// https://docs.aws.amazon.com/elasticloadbalancing/latest/classic/ts-elb-error-message.html
+const closedStatus = 504
+
 // serve has connections from now on served with an idle timeout.
 func (n *node) serve(idle time.Duration) {
 	if !n.s.shape.Protocol.Web() {
@@ -234,7 +239,7 @@ func (n *node) serve(idle time.Duration) {
 	if last != nil && last.IdleTimeout == idle {
 		return
 	}
-	n.server.Store(&server{Server: http1.Server{Director: n, IdleTimeout: idle, Logger: n.s.b.p.cfg.Logger}})
+	n.server.Store(&server{Server: http1.Server{Director: n, IdleTimeout: idle, ClosedStatus: closedStatus, Logger: n.s.b.p.cfg.Logger}})
 	if last != nil {
 		n.old = append(n.old, last)
 	}

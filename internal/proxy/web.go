@@ -120,8 +120,8 @@ func (n *node) Done(x *http1.Exchange) {
 		counters.elb(x.StatusELB)
 	}
 	counters.bytes.Add(uint64(int64(x.RequestHeadBytes) + x.RequestBytes + x.ResponseBytes))
-	var refused *http1.Error
-	if x.Request.Class != http1.Compliant || x.Cause != nil && errors.As(x.Cause, &refused) && refused.Class != http1.Compliant {
+	var bad *http1.Error
+	if x.Request.Class != http1.Compliant || errors.As(x.Cause, &bad) && !errors.Is(x.Cause, http1.ErrBackendResponse) {
 		counters.nonRFC.Add(1)
 	}
 	if spec.AccessLog {
@@ -136,6 +136,13 @@ func (n *node) log(x *http1.Exchange, spec *Balancer) {
 		StatusELB: x.StatusELB, StatusBackend: x.StatusBackend, Received: x.RequestBytes, Sent: x.ResponseBytes,
 		Method: x.Request.Method, Target: x.Request.Target, Host: x.Request.Host, Minor: x.Request.Minor,
 		UserAgent: x.Request.Get("User-Agent"), Protocol: n.s.shape.Protocol, Port: n.s.shape.Port,
+	}
+	if len(e.Host) == 0 {
+		if x.Cause != nil && x.Pool == nil {
+			e.Method = nil // it was not read to its end
+		} else {
+			e.Host = []byte(addrPort(x.Conn.LocalAddr()).Addr().String()) // HTTP/1.0
+		}
 	}
 	if x.Pool != nil {
 		if k, ok := x.Pool.Any.(*backend); ok {
