@@ -56,6 +56,8 @@ type Config struct {
 	Record string
 	// User is whose browsers are meant. Uninstall does without one.
 	User User
+	// Root is where Debian's links and hooks are; / when empty.
+	Root string
 	// Show is told what was done, a line for each store.
 	Show func(line string)
 }
@@ -173,7 +175,7 @@ func (t *Trust) uninstall(ctx context.Context, stores []Store, r record) error {
 	}
 	var failed []error
 	if slices.Contains(stores, System) {
-		failed = append(failed, t.uninstallSystem(ca), t.uninstallJava(ca))
+		failed = append(failed, t.uninstallSystem(ctx, ca), t.uninstallJava(ca))
 	}
 	if slices.Contains(stores, Browsers) {
 		users := r.Users

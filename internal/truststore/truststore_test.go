@@ -42,6 +42,7 @@ func newTrust(t *testing.T, caFile string) (*Trust, *[]string) {
 	return New(Config{
 		CAFile: caFile,
 		Record: filepath.Join(t.TempDir(), "trust.json"),
+		Root:   t.TempDir(),
 		User:   User{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), Home: t.TempDir()},
 		Show:   func(line string) { lines = append(lines, line) },
 	}), &lines
@@ -166,6 +167,57 @@ func TestSystem(t *testing.T) {
 	calls, err := os.ReadFile(filepath.Join(dir, "calls"))
 	if n := bytes.Count(calls, []byte("ran")); err != nil || n != 6 {
 		t.Errorf("the store was updated %d times, want at each step: %v", n, err)
+	}
+}
+
+// Debian's command leaves its links, and Java's trust, where they are.
+func TestDebianLinks(t *testing.T) {
+	fakeSystem(t)
+	ca, file := newCA(t)
+	trust, lines := newTrust(t, file)
+	stored := systemFile(ca)
+	byName := strings.TrimSuffix(filepath.Base(stored), ".crt") + ".pem"
+	certs := filepath.Join(trust.Root, debianStore)
+	touch(t, trust.Root, debianStore+"/ca-certificates.crt", debianStore+"/plain.pem", debianHooks+"/README", debianHooks+"/java")
+	for link, target := range map[string]string{
+		byName: stored, "d2fc6587.0": byName,
+		"other.pem": "/usr/share/ca-certificates/other.crt", "01234567.0": "other.pem", "elsewhere.pem": "/elsewhere/" + byName,
+	} {
+		if err := os.Symlink(target, filepath.Join(certs, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	java := filepath.Join(trust.Root, debianHooks, "java")
+	hook := func(script string) {
+		t.Helper()
+		if err := os.WriteFile(java, []byte("#!/bin/sh\n"+script+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(java, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hook("echo no java; exit 3")
+	says(t, "a hook that fails", trust.Uninstall(t.Context(), All[:1]), java, "no java")
+	hook("while read line; do echo \"$line\" >> " + trust.Root + "/told; done")
+	*lines = nil
+	if err := trust.Uninstall(t.Context(), All[:1]); err != nil || len(*lines) != 1 || !strings.Contains((*lines)[0], "removed") {
+		t.Fatalf("%q, %v", *lines, err)
+	}
+	told, err := os.ReadFile(trust.Root + "/told")
+	if want := "-/etc/ssl/certs/" + byName + "\n"; err != nil || string(told) != want {
+		t.Errorf("the hook was told %q, %v, want %q", told, err, want)
+	}
+	var left []string
+	entries, err := os.ReadDir(certs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		left = append(left, e.Name())
+	}
+	if want := []string{"01234567.0", "ca-certificates.crt", "elsewhere.pem", "other.pem", "plain.pem"}; !slices.Equal(left, want) {
+		t.Errorf("left: %q, want %q", left, want)
 	}
 }
 
