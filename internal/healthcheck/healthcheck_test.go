@@ -252,6 +252,7 @@ func TestThreshold(t *testing.T) {
 		expect("after two successes", false, 5, 2)
 		s.set(syscall.ECONNREFUSED, 0, nil)
 		time.Sleep(10 * time.Second)
+		synctest.Wait()
 		s.set(nil, 0, nil)
 		time.Sleep(20 * time.Second)
 		expect("a failure between them", false, 8, 2)

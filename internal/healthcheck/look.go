@@ -50,23 +50,24 @@ func (c *Checker) look(ctx context.Context, check Check) Observation {
 	if !check.Address.IsValid() {
 		resolved, suffix = "Resolved IP: "+address.String()+". ", ". Resolved IP: "+address.String()
 	}
-	conn, err := c.cfg.Dial(connecting, "tcp", netip.AddrPortFrom(address, check.Port).String())
+	raw, err := c.cfg.Dial(connecting, "tcp", netip.AddrPortFrom(address, check.Port).String())
 	if err != nil {
 		return failed(netip.Addr{}, resolved+reason(err))
 	}
-	defer conn.Close()
-	from := local(conn)
+	defer raw.Close()
+	from := local(raw)
 	if check.Kind == TCP {
 		return Observation{From: from, Healthy: true, Status: "Success: Connection established" + suffix, Time: time.Now()}
 	}
-	// A connection that is closed is one that nothing waits for.
-	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
+	// When nobody wants to know any more, nothing goes on waiting.
+	defer context.AfterFunc(ctx, func() { _ = raw.SetDeadline(time.Unix(1, 0)) })()
+	conn := raw
 	if check.Kind == HTTPS {
-		if conn, err = handshake(connecting, conn, check); err != nil {
+		if conn, err = handshake(connecting, raw, check); err != nil {
 			return failed(from, resolved+reason(err))
 		}
 	}
-	_ = conn.SetDeadline(time.Now().Add(answerHTTP))
+	_ = raw.SetDeadline(time.Now().Add(answerHTTP))
 	if ctx.Err() != nil { // it may have ended before the deadline was set, and not be heard of again
 		return failed(from, reason(ctx.Err()))
 	}
