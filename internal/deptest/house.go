@@ -43,12 +43,15 @@ var floors = []floor{
 		"internal/cni",
 		"internal/dns",
 		"internal/eksctl",
+		"internal/healthcheck",
+		"internal/hostdns",
 		"internal/imds",
 		"internal/instance",
 		"internal/proxy",
 		"internal/registry",
 		"internal/store",
 		"internal/trail",
+		"internal/truststore",
 		"internal/vpc",
 		"internal/wire",
 	}},
@@ -70,7 +73,7 @@ var apart = []string{"examples/...", "images/coredns", "images/pause", "internal
 
 // dataPlanes act on the machine. They take plain values.
 var dataPlanes = []string{
-	"internal/cni", "internal/dns", "internal/imds", "internal/instance", "internal/proxy", "internal/registry", "internal/vpc",
+	"internal/cni", "internal/dns", "internal/healthcheck", "internal/imds", "internal/instance", "internal/proxy", "internal/registry", "internal/vpc",
 }
 
 // rule forbids imports.

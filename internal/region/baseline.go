@@ -44,11 +44,13 @@ var settings = []string{
 	"vpcs", "internet-gateways", "subnets", "route-tables", "security-groups",
 	"launch-templates", "launch-template-versions", "key-pairs", "ec2-client-tokens",
 	"access-entries", "eks-updates",
+	"certificates", "certificate-settings",
+	"delegation-sets", "health-checks", "hosted-zones", "record-sets", "route53-changes", "route53-references",
 }
 
 // living are the collections that say how something runs, too: a reset changes
 // their items one by one, and waits.
-var living = []string{"clusters", "nodegroups", "addons", "instances", "network-interfaces", "repositories"}
+var living = []string{"clusters", "nodegroups", "addons", "instances", "network-interfaces", "repositories", "load-balancers"}
 
 // noteFile remembers what a file asks for, before it is applied.
 func (r *Region) noteFile(cc *eksctl.ClusterConfig) error {

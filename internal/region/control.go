@@ -15,6 +15,7 @@ import (
 
 	"github.com/tarn-eks/tarn/internal/cluster"
 	"github.com/tarn-eks/tarn/internal/eksctl"
+	"github.com/tarn-eks/tarn/internal/hostdns"
 	"github.com/tarn-eks/tarn/internal/proc"
 )
 
@@ -48,6 +49,7 @@ func NewControl(r *Region, stop func()) *Control {
 	c := &Control{region: r, stop: stop}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", c.status)
+	mux.HandleFunc("GET /dns", c.dns)
 	mux.HandleFunc("POST /up", c.up)
 	mux.HandleFunc("POST /down", c.down)
 	c.server = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
@@ -89,6 +91,12 @@ func (c *Control) status(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(s)
+}
+
+// dns says what the host's resolver may be told.
+func (c *Control) dns(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(c.region.Hosted())
 }
 
 func (c *Control) down(w http.ResponseWriter, _ *http.Request) {
@@ -194,6 +202,20 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 	defer response.Body.Close()
 	if err := json.NewDecoder(response.Body).Decode(&s); err != nil {
 		return s, fmt.Errorf("reading the region's status: %w", err)
+	}
+	return s, nil
+}
+
+// Hosted asks what the host's resolver may be told.
+func (c *Client) Hosted(ctx context.Context) (hostdns.State, error) {
+	var s hostdns.State
+	response, err := c.do(ctx, http.MethodGet, "/dns", nil)
+	if err != nil {
+		return s, err
+	}
+	defer response.Body.Close()
+	if err := json.NewDecoder(response.Body).Decode(&s); err != nil {
+		return s, fmt.Errorf("reading what the region hosts: %w", err)
 	}
 	return s, nil
 }

@@ -17,7 +17,9 @@ func (l layout) registry() string           { return filepath.Join(string(l), "r
 func (l layout) identity() string           { return filepath.Join(string(l), "region.json") }
 func (l layout) credentials() string        { return filepath.Join(string(l), "credentials") }
 func (l layout) sessionKey() string         { return filepath.Join(string(l), "session.key") }
+func (l layout) authority() string          { return filepath.Join(string(l), "ca") }
 func (l layout) baseline() string           { return filepath.Join(string(l), "baseline.json") }
+func (l layout) mail() string               { return filepath.Join(string(l), "mail") }
 func (l layout) trail() string              { return filepath.Join(string(l), "log", "trail.json") }
 func (l layout) kubeconfig() string         { return filepath.Join(string(l), "kubeconfig") }
 func (l layout) cluster(name string) string { return filepath.Join(string(l), "clusters", name) }

@@ -41,6 +41,9 @@ func (r *Region) startLoops() {
 		r.run("clusters", provisioning.Run)
 		r.run("node groups", fleet.Run)
 		r.run("instances", booting.Run)
+		r.run("names", r.naming.Run)
+		r.run("health of load balancers", r.nameLoadBalancers)
+		r.run("certificates", r.issuing().Run)
 	})
 }
 

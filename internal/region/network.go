@@ -143,7 +143,8 @@ func (r *Region) furnish(ctx context.Context, n *network) error {
 	if err := n.vpc.AddAddress(services); err != nil {
 		return err
 	}
-	n.dns = dns.New(dns.Config{Upstreams: dns.ResolvConf("/etc/resolv.conf"), Logger: r.logger})
+	n.dns = dns.New(dns.Config{Upstreams: dns.ResolvConf(resolvConf()), Logger: r.logger})
+	n.dns.SetHosted(r.naming.View(n.record.ID))
 	for _, address := range []netip.Addr{subnet.Resolver(n.record.CIDR), vpc.DNSAddr} {
 		packets, err := n.vpc.ListenPacket(ctx, "udp4", at(address, 53))
 		if err != nil {

@@ -15,16 +15,25 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tarn-eks/tarn/internal/caller"
+	"github.com/tarn-eks/tarn/internal/dns"
 	"github.com/tarn-eks/tarn/internal/gateway"
+	"github.com/tarn-eks/tarn/internal/healthcheck"
+	"github.com/tarn-eks/tarn/internal/hostdns"
 	"github.com/tarn-eks/tarn/internal/instance"
 	"github.com/tarn-eks/tarn/internal/loop/filtering"
+	"github.com/tarn-eks/tarn/internal/loop/naming"
 	"github.com/tarn-eks/tarn/internal/namespace"
+	"github.com/tarn-eks/tarn/internal/pki"
 	"github.com/tarn-eks/tarn/internal/proc"
+	"github.com/tarn-eks/tarn/internal/proxy"
 	"github.com/tarn-eks/tarn/internal/registry"
+	"github.com/tarn-eks/tarn/internal/service/acm"
 	"github.com/tarn-eks/tarn/internal/service/ec2"
 	"github.com/tarn-eks/tarn/internal/service/ecr"
 	"github.com/tarn-eks/tarn/internal/service/eks"
+	"github.com/tarn-eks/tarn/internal/service/elb"
 	"github.com/tarn-eks/tarn/internal/service/iam"
+	"github.com/tarn-eks/tarn/internal/service/route53"
 	"github.com/tarn-eks/tarn/internal/service/sts"
 	"github.com/tarn-eks/tarn/internal/store"
 	"github.com/tarn-eks/tarn/internal/trail"
@@ -62,6 +71,16 @@ type Region struct {
 	ec2       *ec2.Service
 	eks       *eks.Service
 	ecr       *ecr.Service
+	acm       *acm.Service
+	route53   *route53.Service
+	elb       *elb.Service
+	authority *pki.Authority // of certificates
+	dns       *dns.Server    // the host's view
+	hostdns   *hostdns.Host
+	naming    *naming.Loop
+	checker   *healthcheck.Checker
+	proxy     *proxy.Proxy
+	door      *proxy.Door
 	registry  *registry.Registry
 	trail     *trail.Trail
 	gateway   *gateway.Gateway
@@ -81,6 +100,7 @@ type Region struct {
 	mu            sync.Mutex               // guards the fields below, and identity.Cluster
 	networks      map[string]*network      // the open ones, by the VPC's id
 	controlPlanes map[string]*controlPlane // those that run, by the cluster's name
+	hosted        hostdns.State            // what the host's resolver may be told
 
 	applying sync.Mutex // one Up at a time
 	opening  sync.Mutex // one change of the networks at a time
@@ -177,6 +197,7 @@ func Open(ctx context.Context, cfg Config) (_ *Region, err error) {
 	if err != nil {
 		return nil, err
 	}
+	r.serveWeb()
 	r.run("store", func(ctx context.Context) error {
 		select {
 		case err := <-r.store.Err():
@@ -265,6 +286,12 @@ func (r *Region) Close(ctx context.Context) error {
 	networks := r.openedNetworks()
 	for _, n := range networks {
 		errs = append(errs, n.close())
+	}
+	if r.proxy != nil {
+		errs = append(errs, r.proxy.Close(ctx))
+	}
+	if r.checker != nil {
+		r.checker.Close()
 	}
 	if r.trail != nil {
 		errs = append(errs, r.trail.Close())

@@ -77,6 +77,8 @@ func (r *Region) until(ctx context.Context, step func(context.Context) (left []s
 	tell(ctx, &followers, r.eks.Nodegroups, changed)
 	tell(ctx, &followers, r.eks.Addons, changed)
 	tell(ctx, &followers, r.ec2.Instances, changed)
+	tell(ctx, &followers, r.elb.LoadBalancers, changed)
+	tell(ctx, &followers, r.ec2.ENIs, changed)
 	var last []string
 	for {
 		left, err := step(ctx)

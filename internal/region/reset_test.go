@@ -15,6 +15,7 @@ import (
 
 	"github.com/tarn-eks/tarn/internal/service/ec2"
 	"github.com/tarn-eks/tarn/internal/service/eks"
+	"github.com/tarn-eks/tarn/internal/service/elb"
 	"github.com/tarn-eks/tarn/internal/service/iam"
 	"github.com/tarn-eks/tarn/internal/store"
 )
@@ -242,22 +243,25 @@ func TestForeign(t *testing.T) {
 		want []string
 	}{
 		{"all is as it was", running{
-			[]eks.Cluster{lake}, []eks.Nodegroup{workers}, []eks.Addon{own.addons["lake/coredns"]},
-			[]ec2.Instance{instance("i-w1", "eks-w1", ec2.Running), instance("i-new", "eks-w1", ec2.Pending), instance("i-halted", "eks-w1", ec2.Stopped), instance("i-old", "eks-w1", ec2.Terminated)},
+			clusters: []eks.Cluster{lake}, groups: []eks.Nodegroup{workers}, addons: []eks.Addon{own.addons["lake/coredns"]},
+			enis:      []ec2.NetworkInterface{{ID: "eni-1", Instance: "i-w1"}, {ID: "eni-2", Requester: "amazon-eks"}},
+			instances: []ec2.Instance{instance("i-w1", "eks-w1", ec2.Running), instance("i-new", "eks-w1", ec2.Pending), instance("i-halted", "eks-w1", ec2.Stopped), instance("i-old", "eks-w1", ec2.Terminated)},
 		}, nil},
 		{"clients' own", running{
-			[]eks.Cluster{lake, {Name: "pond", ID: "CC"}}, []eks.Nodegroup{workers, {Cluster: "lake", Name: "extra", ID: "x1", GroupName: "eks-x1"}},
-			[]eks.Addon{{Cluster: "lake", Name: "vpc-cni", ID: "cni"}, {Cluster: "pond", Name: "coredns"}},
-			[]ec2.Instance{instance("i-x1", "eks-x1", ec2.Running), {ID: "i-bare", State: ec2.Stopped}, {ID: "i-gone", State: ec2.Terminated}},
-		}, []string{"cluster pond", "node group lake/extra", "add-on lake/vpc-cni", "i-x1", "i-bare"}},
+			clusters: []eks.Cluster{lake, {Name: "pond", ID: "CC"}}, groups: []eks.Nodegroup{workers, {Cluster: "lake", Name: "extra", ID: "x1", GroupName: "eks-x1"}},
+			addons:    []eks.Addon{{Cluster: "lake", Name: "vpc-cni", ID: "cni"}, {Cluster: "pond", Name: "coredns"}},
+			balancers: []elb.LoadBalancer{{Name: "shop"}},
+			enis:      []ec2.NetworkInterface{{ID: "eni-3", Requester: "amazon-elb"}},
+			instances: []ec2.Instance{instance("i-x1", "eks-x1", ec2.Running), {ID: "i-bare", State: ec2.Stopped}, {ID: "i-gone", State: ec2.Terminated}},
+		}, []string{"cluster pond", "node group lake/extra", "add-on lake/vpc-cni", "i-x1", "i-bare", "load balancer shop", "eni-3, of a load balancer"}},
 		{"another of the name", running{
-			[]eks.Cluster{{Name: "lake", ID: "DD"}}, []eks.Nodegroup{{Cluster: "lake", Name: "workers", ID: "w2"}}, []eks.Addon{{Cluster: "lake", Name: "coredns", ID: "dns2"}}, nil,
+			clusters: []eks.Cluster{{Name: "lake", ID: "DD"}}, groups: []eks.Nodegroup{{Cluster: "lake", Name: "workers", ID: "w2"}}, addons: []eks.Addon{{Cluster: "lake", Name: "coredns", ID: "dns2"}},
 		}, []string{"cluster lake", "node group lake/workers"}},
 		{"ending", running{
-			[]eks.Cluster{lake}, []eks.Nodegroup{ending}, nil, []ec2.Instance{instance("i-w1", "eks-w1", ec2.Running)},
+			clusters: []eks.Cluster{lake}, groups: []eks.Nodegroup{ending}, instances: []ec2.Instance{instance("i-w1", "eks-w1", ec2.Running)},
 		}, []string{"node group lake/workers", "i-w1"}},
 		{"an instance that is ending", running{
-			[]eks.Cluster{lake}, []eks.Nodegroup{workers}, nil, []ec2.Instance{instance("i-w1", "eks-w1", ec2.ShuttingDown)},
+			clusters: []eks.Cluster{lake}, groups: []eks.Nodegroup{workers}, instances: []ec2.Instance{instance("i-w1", "eks-w1", ec2.ShuttingDown)},
 		}, []string{"i-w1"}},
 	} {
 		if diff := cmp.Diff(test.want, own.foreign(test.all).names()); diff != "" {

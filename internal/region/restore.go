@@ -10,8 +10,10 @@ import (
 	"slices"
 
 	eksapi "github.com/tarn-eks/tarn/internal/api/eks"
+	elbapi "github.com/tarn-eks/tarn/internal/api/elb"
 	"github.com/tarn-eks/tarn/internal/service/ec2"
 	"github.com/tarn-eks/tarn/internal/service/eks"
+	"github.com/tarn-eks/tarn/internal/service/elb"
 	"github.com/tarn-eks/tarn/internal/store"
 )
 
@@ -21,6 +23,8 @@ type running struct {
 	groups    []eks.Nodegroup
 	addons    []eks.Addon
 	instances []ec2.Instance
+	balancers []elb.LoadBalancer
+	enis      []ec2.NetworkInterface
 }
 
 // foreign is what of it must end before the baseline can be restored: what is
@@ -53,6 +57,12 @@ func (b belongings) foreign(all running) running {
 			f.instances = append(f.instances, i)
 		}
 	}
+	f.balancers = all.balancers // Up makes none
+	for _, e := range all.enis {
+		if e.Requester == "amazon-elb" {
+			f.enis = append(f.enis, e)
+		}
+	}
 	return f
 }
 
@@ -71,6 +81,12 @@ func (w running) names() []string {
 	for _, i := range w.instances {
 		names = append(names, i.ID)
 	}
+	for _, b := range w.balancers {
+		names = append(names, "load balancer "+b.Name)
+	}
+	for _, e := range w.enis {
+		names = append(names, e.ID+", of a load balancer")
+	}
 	return names
 }
 
@@ -79,6 +95,7 @@ func (r *Region) running(ctx context.Context) (running, error) {
 	errs := []error{
 		listInto(ctx, r.eks.Clusters, &all.clusters), listInto(ctx, r.eks.Nodegroups, &all.groups),
 		listInto(ctx, r.eks.Addons, &all.addons), listInto(ctx, r.ec2.Instances, &all.instances),
+		listInto(ctx, r.elb.LoadBalancers, &all.balancers), listInto(ctx, r.ec2.ENIs, &all.enis),
 	}
 	return all, errors.Join(errs...)
 }
@@ -106,6 +123,12 @@ func (r *Region) endForeign(ctx context.Context, own belongings) ([]string, erro
 	}
 	for _, i := range f.instances {
 		if err := r.ec2.Terminate(ctx, i.ID, "the region was reset"); err != nil && !errors.Is(err, store.ErrNotFound) {
+			return nil, err
+		}
+	}
+	for _, b := range f.balancers {
+		_, err := invoke[elbapi.DeleteLoadBalancerOutput](ctx, r, "elb", "DeleteLoadBalancer", &elbapi.DeleteLoadBalancerInput{LoadBalancerName: &b.Name})
+		if err != nil {
 			return nil, err
 		}
 	}

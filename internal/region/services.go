@@ -8,10 +8,13 @@ import (
 	"path/filepath"
 	"strings"
 
+	acmapi "github.com/tarn-eks/tarn/internal/api/acm"
 	ec2api "github.com/tarn-eks/tarn/internal/api/ec2"
 	ecrapi "github.com/tarn-eks/tarn/internal/api/ecr"
 	eksapi "github.com/tarn-eks/tarn/internal/api/eks"
+	elbapi "github.com/tarn-eks/tarn/internal/api/elb"
 	iamapi "github.com/tarn-eks/tarn/internal/api/iam"
+	route53api "github.com/tarn-eks/tarn/internal/api/route53"
 	stsapi "github.com/tarn-eks/tarn/internal/api/sts"
 	taggingapi "github.com/tarn-eks/tarn/internal/api/tagging"
 	"github.com/tarn-eks/tarn/internal/caller"
@@ -84,7 +87,10 @@ func (r *Region) openServices(ctx context.Context) error {
 		Endpoint: "http://" + r.listen.registry.Addr().String(),
 	})
 	r.registry.Govern(r.ecr)
-	return r.ecr.Adopt(ctx)
+	if err := r.ecr.Adopt(ctx); err != nil {
+		return err
+	}
+	return r.openWeb(key)
 }
 
 // openGateway puts the AWS endpoint before the services.
@@ -99,10 +105,13 @@ func (r *Region) openGateway() error {
 	config := gateway.Config{
 		Account: r.identity.Account, Region: r.identity.Region, Version: r.version,
 		Services: []gateway.Service{
+			{API: acmapi.Service, Handler: r.acm},
 			{API: ec2api.Service, Handler: r.ec2},
 			{API: ecrapi.Service, Handler: r.ecr, MaxBody: ecrMaxBody},
 			{API: eksapi.Service, Handler: r.eks},
+			{API: elbapi.Service, Handler: r.elb},
 			{API: iamapi.Service, Handler: r.iam},
+			{API: route53api.Service, Handler: r.route53},
 			{API: stsapi.Service, Handler: r.sts},
 			{API: taggingapi.Service, Handler: tagging.New(tagging.Config{
 				Account: r.identity.Account, Region: r.identity.Region, Sources: r.taggers(),

@@ -5,12 +5,17 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/tarn-eks/tarn/internal/api"
+	acmapi "github.com/tarn-eks/tarn/internal/api/acm"
 	ec2api "github.com/tarn-eks/tarn/internal/api/ec2"
 	ecrapi "github.com/tarn-eks/tarn/internal/api/ecr"
 	eksapi "github.com/tarn-eks/tarn/internal/api/eks"
+	elbapi "github.com/tarn-eks/tarn/internal/api/elb"
 	iamapi "github.com/tarn-eks/tarn/internal/api/iam"
+	route53api "github.com/tarn-eks/tarn/internal/api/route53"
+	"github.com/tarn-eks/tarn/internal/arn"
 	"github.com/tarn-eks/tarn/internal/caller"
 	"github.com/tarn-eks/tarn/internal/service/tagging"
 )
@@ -39,6 +44,39 @@ func (r *Region) taggers() map[string]tagging.Source {
 			untag: func(ctx context.Context, arn string, keys []string) error {
 				return r.asCaller(ctx, "ecr", "UntagResource", &ecrapi.UntagResourceInput{ResourceArn: &arn, TagKeys: keys})
 			},
+		},
+		"acm": tagger{
+			tagged: r.acm.Tagged,
+			tag: func(ctx context.Context, arn string, tags map[string]string) error {
+				return r.asCaller(ctx, "acm", "AddTagsToCertificate", &acmapi.AddTagsToCertificateInput{
+					CertificateArn: &arn, Tags: tagList(tags, func(k, v *string) acmapi.Tag { return acmapi.Tag{Key: k, Value: v} }),
+				})
+			},
+			untag: func(ctx context.Context, arn string, keys []string) error {
+				return r.asCaller(ctx, "acm", "RemoveTagsFromCertificate", &acmapi.RemoveTagsFromCertificateInput{
+					CertificateArn: &arn, Tags: keyList(keys, func(k *string) acmapi.Tag { return acmapi.Tag{Key: k} }),
+				})
+			},
+		},
+		"elasticloadbalancing": tagger{
+			tagged: r.elb.Tagged,
+			tag: func(ctx context.Context, arn string, tags map[string]string) error {
+				return r.asCaller(ctx, "elb", "AddTags", &elbapi.AddTagsInput{
+					LoadBalancerNames: []string{lastPart(arn)}, Tags: tagList(tags, func(k, v *string) elbapi.Tag { return elbapi.Tag{Key: k, Value: v} }),
+				})
+			},
+			untag: func(ctx context.Context, arn string, keys []string) error {
+				return r.asCaller(ctx, "elb", "RemoveTags", &elbapi.RemoveTagsInput{
+					LoadBalancerNames: []string{lastPart(arn)}, Tags: keyList(keys, func(k *string) elbapi.TagKeyOnly { return elbapi.TagKeyOnly{Key: k} }),
+				})
+			},
+		},
+		"route53": tagger{
+			tagged: r.route53.Tagged,
+			tag: func(ctx context.Context, arn string, tags map[string]string) error {
+				return r.tagRoute53(ctx, arn, tagList(tags, func(k, v *string) route53api.Tag { return route53api.Tag{Key: k, Value: v} }), nil)
+			},
+			untag: func(ctx context.Context, arn string, keys []string) error { return r.tagRoute53(ctx, arn, nil, keys) },
 		},
 		"iam": tagger{tagged: r.iam.Tagged, tag: r.tagIAM, untag: r.untagIAM},
 	}
@@ -81,6 +119,29 @@ func tagList[T any](tags map[string]string, of func(k, v *string) T) []T {
 	return list
 }
 
+// keyList is keys of tags as some APIs have them.
+func keyList[T any](keys []string, of func(k *string) T) []T {
+	list := make([]T, 0, len(keys))
+	for _, k := range keys {
+		list = append(list, of(&k))
+	}
+	return list
+}
+
+// lastPart is what follows the last slash of an ARN.
+func lastPart(arn string) string { return arn[strings.LastIndexByte(arn, '/')+1:] }
+
+func (r *Region) tagRoute53(ctx context.Context, resource string, tags []route53api.Tag, keys []string) error {
+	a, err := arn.Parse(resource)
+	if err != nil {
+		return err
+	}
+	kind, id, _ := strings.Cut(a.Resource, "/")
+	return r.asCaller(ctx, "route53", "ChangeTagsForResource", &route53api.ChangeTagsForResourceInput{
+		ResourceType: route53api.TagResourceType(kind), ResourceId: &id, AddTags: tags, RemoveTagKeys: keys,
+	})
+}
+
 func (r *Region) tagEC2(ctx context.Context, arn string, tags map[string]string) error {
 	id, err := r.ec2.TaggedID(arn)
 	if err != nil {
@@ -96,11 +157,9 @@ func (r *Region) untagEC2(ctx context.Context, arn string, keys []string) error 
 	if err != nil {
 		return err
 	}
-	in := &ec2api.DeleteTagsInput{Resources: []string{id}}
-	for _, k := range keys {
-		in.Tags = append(in.Tags, ec2api.Tag{Key: &k})
-	}
-	return r.asCaller(ctx, "ec2", "DeleteTags", in)
+	return r.asCaller(ctx, "ec2", "DeleteTags", &ec2api.DeleteTagsInput{
+		Resources: []string{id}, Tags: keyList(keys, func(k *string) ec2api.Tag { return ec2api.Tag{Key: k} }),
+	})
 }
 
 func (r *Region) tagIAM(ctx context.Context, arn string, tags map[string]string) error {

@@ -23,3 +23,8 @@ func (s *Service) FreeAddresses(ctx context.Context) (map[string]int, error) {
 	}
 	return free, nil
 }
+
+// DefaultGroup is the default security group of a VPC; store.ErrNotFound.
+func (s *Service) DefaultGroup(ctx context.Context, vpc string) (SecurityGroup, error) {
+	return s.defaultGroup(ctx, vpc)
+}

@@ -1,0 +1,101 @@
+package region
+
+import (
+	"context"
+	"fmt"
+	"net"
+
+	"github.com/tarn-eks/tarn/internal/loop/issuing"
+	"github.com/tarn-eks/tarn/internal/pki"
+	"github.com/tarn-eks/tarn/internal/proxy"
+	"github.com/tarn-eks/tarn/internal/service/acm"
+	"github.com/tarn-eks/tarn/internal/service/elb"
+	"github.com/tarn-eks/tarn/internal/service/route53"
+)
+
+// openWeb makes what brings a Service to the web: certificates, names, load
+// balancers. key is the region's own secret.
+func (r *Region) openWeb(key []byte) error {
+	sealing, err := derivedKey(key, "private keys of certificates")
+	if err != nil {
+		return err
+	}
+	name := fmt.Sprintf("Tarn Region CA %s %s", r.identity.Account, r.identity.Region)
+	if r.authority, err = pki.EnsureAuthority(r.layout.authority(), name); err != nil {
+		return fmt.Errorf("making the region's certificate authority: %w", err)
+	}
+	r.openDNS()
+	client, id := r.store.Client(), r.identity
+	if r.acm, err = acm.New(acm.Config{
+		Client: client, Account: id.Account, Region: id.Region, Key: sealing, Users: certificateUsers{r},
+	}); err != nil {
+		return err
+	}
+	r.openProxy()
+	r.elb = elb.New(elb.Config{
+		Client: client, Account: id.Account, Region: id.Region,
+		Network: elbNetwork{r.ec2}, Instances: elbInstances{r.ec2}, Certificates: r.acm, Health: elbHealth{r.proxy},
+	})
+	r.route53 = route53.New(route53.Config{
+		Client: client, Account: id.Account, Region: id.Region,
+		Network: route53VPCs{r.ec2}, LoadBalancers: route53LoadBalancers{r},
+		Applied: r.naming, Checker: r.naming, Answerer: r.naming,
+	})
+	r.naming.ELB, r.naming.Route53, r.naming.Health, r.naming.FrontDoor = r.elb, r.route53, elbHealth{r.proxy}, r.door
+	return nil
+}
+
+// openProxy makes the data plane of load balancers, and the front doors to it.
+func (r *Region) openProxy() {
+	r.proxy = proxy.New(proxy.Config{
+		Listen: func(context.Context, *proxy.Balancer, string, int) (net.Listener, error) { return nil, nil },
+		Logger: r.logger,
+	})
+	r.door = proxy.NewDoor(r.proxy)
+}
+
+// serveWeb serves what the host has of the web: the name server and the front doors.
+func (r *Region) serveWeb() {
+	r.run("DNS", func(ctx context.Context) error { return r.dns.Serve(ctx, r.listen.dnsPackets, r.listen.dns) })
+	r.run("front door for HTTPS", func(ctx context.Context) error { return r.door.ServeTLS(ctx, r.listen.https, 443) })
+	r.run("front door for HTTP", func(ctx context.Context) error { return r.door.ServeHTTP(ctx, r.listen.http, 80) })
+}
+
+// certificateUsers is what ACM asks of ELB.
+type certificateUsers struct{ *Region }
+
+// InUse implements acm.Users.
+func (r certificateUsers) InUse(ctx context.Context, certificate string) ([]string, error) {
+	return r.elb.InUse(ctx, certificate)
+}
+
+// issuing is the loop that issues certificates.
+func (r *Region) issuing() *issuing.Loop {
+	return &issuing.Loop{
+		ACM: r.acm, CA: r.authority,
+		// The host's view has what is authoritative for the zones here, and asks the
+		// world about others.
+		Resolver: issuing.DNS{Address: func() string { return r.listen.dns.Addr().String() }},
+		Mailer:   issuing.Directory(r.layout.mail()), Endpoint: r.identity.Endpoint(),
+		Wake: r.zonesChanged(), Logger: r.logger,
+	}
+}
+
+// zonesChanged delivers a value after each change of the zones.
+func (r *Region) zonesChanged() <-chan struct{} {
+	wake := make(chan struct{}, 1)
+	r.run("news of zones", func(ctx context.Context) error {
+		for {
+			select {
+			case <-r.naming.Changed():
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			select {
+			case wake <- struct{}{}:
+			default: // there is one to be seen
+			}
+		}
+	})
+	return wake
+}
