@@ -24,7 +24,7 @@ func (s *Service) delegationSet(ctx context.Context, id *string) (store.Item[Del
 	return it, err
 }
 
-func describeSet(d *DelegationSet) route53api.DelegationSet {
+func describeDelegationSet(d *DelegationSet) route53api.DelegationSet {
 	return route53api.DelegationSet{Id: new("/delegationset/" + d.ID), CallerReference: &d.CallerReference, NameServers: d.NameServers}
 }
 
@@ -41,7 +41,7 @@ func (s *Service) CreateReusableDelegationSet(ctx context.Context, in *route53ap
 		return nil, err
 	}
 	return &route53api.CreateReusableDelegationSetOutput{
-		DelegationSet: new(describeSet(&d)), Location: new(endpoint + "delegationset/" + d.ID),
+		DelegationSet: new(describeDelegationSet(&d)), Location: new(endpoint + "delegationset/" + d.ID),
 	}, nil
 }
 
@@ -92,7 +92,7 @@ func (s *Service) GetReusableDelegationSet(ctx context.Context, in *route53api.G
 	if err != nil {
 		return nil, err
 	}
-	return &route53api.GetReusableDelegationSetOutput{DelegationSet: new(describeSet(&it.Value))}, nil
+	return &route53api.GetReusableDelegationSetOutput{DelegationSet: new(describeDelegationSet(&it.Value))}, nil
 }
 
 // ListReusableDelegationSets implements route53api.Handler.
@@ -114,7 +114,7 @@ func (s *Service) ListReusableDelegationSets(ctx context.Context, in *route53api
 		out.NextMarker, items = &items[n].Key, items[:n]
 	}
 	for i := range items {
-		out.DelegationSets = append(out.DelegationSets, describeSet(&items[i].Value))
+		out.DelegationSets = append(out.DelegationSets, describeDelegationSet(&items[i].Value))
 	}
 	return out, nil
 }

@@ -183,22 +183,22 @@ func (h *HealthCheck) update(in *route53api.UpdateHealthCheckInput) error {
 	if in.IPAddress != nil && h.IPAddress == "" {
 		return invalid("Invalid parameter : IPAddress cannot be added to a health check")
 	}
-	set(&h.IPAddress, in.IPAddress)
-	set(&h.Domain, in.FullyQualifiedDomainName)
-	set(&h.Path, in.ResourcePath)
-	set(&h.SearchString, in.SearchString)
-	set(&h.Inverted, in.Inverted)
-	set(&h.Disabled, in.Disabled)
+	assign(&h.IPAddress, in.IPAddress)
+	assign(&h.Domain, in.FullyQualifiedDomainName)
+	assign(&h.Path, in.ResourcePath)
+	assign(&h.SearchString, in.SearchString)
+	assign(&h.Inverted, in.Inverted)
+	assign(&h.Disabled, in.Disabled)
 	if h.calculated() && (in.FailureThreshold != nil || in.EnableSNI != nil) {
 		return invalid("Invalid parameter : FailureThreshold and EnableSNI are not for calculated health checks")
 	}
 	if !h.calculated() && in.HealthThreshold != nil {
 		return invalid("Invalid parameter : HealthThreshold is for calculated health checks only")
 	}
-	set(&h.SNI, in.EnableSNI)
-	setNumber(&h.Port, in.Port)
-	setNumber(&h.Threshold, in.FailureThreshold)
-	setNumber(&h.HealthThreshold, in.HealthThreshold)
+	assign(&h.SNI, in.EnableSNI)
+	assignNumber(&h.Port, in.Port)
+	assignNumber(&h.Threshold, in.FailureThreshold)
+	assignNumber(&h.HealthThreshold, in.HealthThreshold)
 	if in.ChildHealthChecks != nil {
 		h.Children = in.ChildHealthChecks
 	}
@@ -208,13 +208,13 @@ func (h *HealthCheck) update(in *route53api.UpdateHealthCheckInput) error {
 	return h.check()
 }
 
-func set[T any](to *T, value *T) {
+func assign[T any](to *T, value *T) {
 	if value != nil {
 		*to = *value
 	}
 }
 
-func setNumber(to *int, value *int32) {
+func assignNumber(to *int, value *int32) {
 	if value != nil {
 		*to = int(*value)
 	}

@@ -46,7 +46,7 @@ func (s *Service) ListResourceRecordSets(ctx context.Context, in *route53api.Lis
 		items = items[:n]
 	}
 	for i := range items {
-		out.ResourceRecordSets = append(out.ResourceRecordSets, describeSetOf(&items[i].Value))
+		out.ResourceRecordSets = append(out.ResourceRecordSets, describeRecordSet(&items[i].Value))
 	}
 	return out, nil
 }
@@ -79,7 +79,7 @@ func startKey(zone string, in *route53api.ListResourceRecordSetsInput) (string, 
 	return from, nil
 }
 
-func describeSetOf(r *RecordSet) route53api.ResourceRecordSet {
+func describeRecordSet(r *RecordSet) route53api.ResourceRecordSet {
 	out := route53api.ResourceRecordSet{
 		Name: &r.Name, Type: route53api.RRType(r.Type), Region: route53api.ResourceRecordSetRegion(r.Region),
 		Failover: route53api.ResourceRecordSetFailover(r.Failover),

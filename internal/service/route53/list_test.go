@@ -1,7 +1,6 @@
 package route53_test
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -173,7 +172,7 @@ func TestChangesAtTheSameTime(t *testing.T) {
 // Ten thousand record sets are what a zone may have.
 func TestManyRecords(t *testing.T) {
 	f := newFixture(t)
-	ctx := context.Background()
+	ctx := t.Context()
 	zone := f.zone("example.com")
 	batch := func(from, to int) *route53api.ChangeResourceRecordSetsInput {
 		in := &route53api.ChangeResourceRecordSetsInput{HostedZoneId: &zone, ChangeBatch: &route53api.ChangeBatch{}}
@@ -204,6 +203,12 @@ func TestManyRecords(t *testing.T) {
 	if seen != 10000 {
 		t.Errorf("%d record sets", seen)
 	}
+	// As many changes as one batch may have travel in one request.
+	var changes []types.Change
+	for i := range 500 {
+		changes = append(changes, change("UPSERT", alias(fmt.Sprintf("host-%d.example.com", i), "A", elbZone, "dualstack."+elbName)))
+	}
+	f.must(zone, changes...)
 	// One change in a large zone is seen at once.
 	f.must(zone, change("UPSERT", set("host-1.example.com", "A", "192.0.2.2")))
 	out, err := f.ListResourceRecordSets(ctx, &sdk.ListResourceRecordSetsInput{HostedZoneId: &zone, StartRecordName: new("host-1.example.com"), MaxItems: new(int32(1))})

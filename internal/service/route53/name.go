@@ -139,17 +139,3 @@ func writeName(labels []string) string {
 func below(name, zone string) bool {
 	return name == zone || zone == "." || strings.HasSuffix(name, "."+zone)
 }
-
-// fromDNS undoes DNSName, for names of package dns.
-func fromDNS(name string) string {
-	buf := make([]byte, maxName+1)
-	n, err := dns.PackDomainName(dns.CanonicalName(name), buf, 0, nil, false)
-	if err != nil {
-		return "."
-	}
-	var labels []string
-	for i := 0; i < n && buf[i] != 0; i += 1 + int(buf[i]) {
-		labels = append(labels, string(buf[i+1:i+1+int(buf[i])]))
-	}
-	return writeName(labels)
-}

@@ -121,12 +121,6 @@ type Service struct {
 	changed       atomic.Uint64 // how many changes this process has made
 }
 
-// Collections are the names of the service's collections, what refers to
-// something else after it.
-var Collections = []string{
-	"delegation-sets", "health-checks", "hosted-zones", "record-sets", "route53-changes", "route53-references",
-}
-
 // New makes the service on the region's store.
 func New(c Config) *Service {
 	s := &Service{

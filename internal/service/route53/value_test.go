@@ -167,3 +167,17 @@ func FuzzName(f *testing.F) {
 		}
 	})
 }
+
+// fromDNS undoes DNSName, for names of package dns.
+func fromDNS(name string) string {
+	buf := make([]byte, maxName+1)
+	n, err := dns.PackDomainName(dns.CanonicalName(name), buf, 0, nil, false)
+	if err != nil {
+		return "."
+	}
+	var labels []string
+	for i := 0; i < n && buf[i] != 0; i += 1 + int(buf[i]) {
+		labels = append(labels, string(buf[i+1:i+1+int(buf[i])]))
+	}
+	return writeName(labels)
+}
