@@ -48,11 +48,6 @@ func asked(items []store.Item[route53.HealthCheck]) []healthcheck.Check {
 	return checks
 }
 
-// checkers are the regions from which Route 53 checks unless a check names others.
-var checkers = []string{
-	"us-east-1", "us-west-1", "us-west-2", "eu-west-1", "ap-southeast-1", "ap-southeast-2", "ap-northeast-1", "sa-east-1",
-}
-
 // Observations are what the one checker that there is has seen: it stands in the
 // check's region that is next to this one. It is for Route 53.
 func (l *Loop) Observations(ctx context.Context, id string) (last, failures []route53.Observation, err error) {
@@ -62,7 +57,9 @@ func (l *Loop) Observations(ctx context.Context, id string) (last, failures []ro
 	}
 	among := item.Value.Regions
 	if len(among) == 0 {
-		among = checkers
+		for _, region := range route53.CheckerRegions {
+			among = append(among, string(region))
+		}
 	}
 	region := slices.MinFunc(among, func(a, b string) int {
 		return cmp.Or(cmp.Compare(distance(l.Region, a), distance(l.Region, b)), cmp.Compare(a, b))

@@ -15,6 +15,7 @@ import (
 	mdns "github.com/miekg/dns"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	route53api "github.com/tarn-eks/tarn/internal/api/route53"
 	"github.com/tarn-eks/tarn/internal/dns"
 	"github.com/tarn-eks/tarn/internal/healthcheck"
 	"github.com/tarn-eks/tarn/internal/service/ec2"
@@ -112,14 +113,23 @@ func newFixture(t *testing.T) *fixture {
 	if f.ec2, err = ec2.New(ec2.Config{Client: f.client, Account: "000000000000", Region: seoul}); err != nil {
 		t.Fatal(err)
 	}
-	f.route53 = route53.New(route53.Config{Client: f.client, Account: "000000000000", Region: seoul})
-	f.elb = elb.New(elb.Config{Client: f.client, Account: "000000000000", Region: seoul})
 	f.loop = &Loop{
-		Region: seoul, Route53: f.route53, ELB: f.elb, EC2: f.ec2, Views: f, FrontDoor: f, Host: f,
+		Region: seoul, EC2: f.ec2, Views: f, FrontDoor: f, Host: f,
 		Logger: slog.New(slog.DiscardHandler), Retry: time.Millisecond,
 	}
+	f.elb = elb.New(elb.Config{Client: f.client, Account: "000000000000", Region: seoul})
+	f.route53 = route53.New(route53.Config{
+		Client: f.client, Account: "000000000000", Region: seoul,
+		Applied: f.loop, Checker: f.loop, Answerer: f.loop, LoadBalancers: exists{},
+	})
+	f.loop.Route53, f.loop.ELB = f.route53, f.elb
 	return f
 }
+
+// exists stands for load balancers that are there when somebody asks.
+type exists struct{}
+
+func (exists) LoadBalancerExists(context.Context, string) (bool, error) { return true, nil }
 
 // start starts the loop; it ends with the test.
 func (f *fixture) start() {
@@ -286,6 +296,74 @@ func TestAppliedIsTrue(t *testing.T) {
 		})
 	}
 	writers.Wait()
+}
+
+// What the API says is in sync is what DNS answers.
+func TestChangesOfTheAPI(t *testing.T) {
+	f := newFixture(t)
+	f.start()
+	if _, err := f.elb.LoadBalancers.Create(t.Context(), "lake", balancers[0]); err != nil {
+		t.Fatal(err)
+	}
+	made, err := f.route53.CreateHostedZone(t.Context(), &route53api.CreateHostedZoneInput{Name: new("example.com"), CallerReference: new("1")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	inSync := func(id *string) {
+		t.Helper()
+		f.until("the change is in sync", func() bool {
+			out, err := f.route53.GetChange(t.Context(), &route53api.GetChangeInput{Id: id})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return out.ChangeInfo.Status == route53api.ChangeStatusInsync
+		})
+	}
+	inSync(made.ChangeInfo.Id)
+	if got := f.ask(HostView, "example.com.", "SOA"); !strings.HasSuffix(got, "awsdns-hostmaster.amazon.com. 1 7200 900 1209600 86400") {
+		t.Errorf("got %s", got)
+	}
+	change := func(action route53api.ChangeAction, set route53api.ResourceRecordSet) {
+		t.Helper()
+		out, err := f.route53.ChangeResourceRecordSets(t.Context(), &route53api.ChangeResourceRecordSetsInput{
+			HostedZoneId: made.HostedZone.Id,
+			ChangeBatch:  &route53api.ChangeBatch{Changes: []route53api.Change{{Action: action, ResourceRecordSet: &set}}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		inSync(out.ChangeInfo.Id)
+	}
+	www := route53api.ResourceRecordSet{
+		Name: new("*.example.com"), Type: "A",
+		AliasTarget: &route53api.AliasTarget{DNSName: new(lake), HostedZoneId: new(elbZone), EvaluateTargetHealth: new(false)},
+	}
+	change("CREATE", www)
+	if got := f.ask(HostView, "www.example.com.", "A"); got != "127.64.0.1" {
+		t.Errorf("got %s", got)
+	}
+	if got := f.name("*.example.com"); got != "lake-id" {
+		t.Errorf("the front door has %q", got)
+	}
+	for i := range 5 {
+		change("UPSERT", route53api.ResourceRecordSet{
+			Name: new("_x.example.com"), Type: "TXT", TTL: new(int64(60)),
+			ResourceRecords: []route53api.ResourceRecord{{Value: new(fmt.Sprintf(`"%d\052"`, i))}},
+		})
+		if got := f.ask(HostView, "_x.example.com.", "TXT"); got != fmt.Sprintf(`"%d*"`, i) {
+			t.Errorf("got %s", got)
+		}
+	}
+	tested, err := f.route53.TestDNSAnswer(t.Context(), &route53api.TestDNSAnswerInput{
+		HostedZoneId: made.HostedZone.Id, RecordName: new("a.example.com"), RecordType: "A",
+	})
+	if err != nil || len(tested.RecordData) != 1 || tested.RecordData[0] != "127.64.0.1" {
+		t.Errorf("TestDNSAnswer: %+v, %v", tested, err)
+	}
+	change("DELETE", www)
+	if got := f.ask(HostView, "www.example.com.", "A"); got != "NXDOMAIN" {
+		t.Errorf("got %s", got)
+	}
 }
 
 // A server that fails holds the claim back; one that is not there does not, and gets
