@@ -16,6 +16,9 @@ const (
 	// renewed from 45 days before their end.
 	validity    = 198 * 24 * time.Hour
 	renewBefore = 45 * 24 * time.Hour
+	// daily is how often at most a certificate is renewed by itself, and how often
+	// the log says that one ends soon.
+	daily = 24 * time.Hour
 	// eagerly is how long records are looked up at each second after a zone has
 	// changed.
 	eagerly = 10 * time.Second
@@ -31,6 +34,10 @@ type Seen struct {
 	Looked time.Time
 	// Woken is when zones have last changed.
 	Woken time.Time
+	// Notice is how many days before a certificate's end the account wants to hear
+	// of it, 0 is never; Noticed when it was last told.
+	Notice  int
+	Noticed time.Time
 }
 
 // Decision is what to do about a certificate. The first that is set is to be
@@ -42,6 +49,8 @@ type Decision struct {
 	Issue   bool
 	Mail    []acm.Domain // whose mailboxes are to get a mail
 	Lookup  []acm.Domain // whose records are to be looked up
+
+	Notice bool // to be logged: the certificate ends soon
 
 	// Key says that a key will be wanted.
 	Key bool
@@ -55,9 +64,24 @@ func Decide(c acm.Certificate, seen Seen) Decision {
 	case acmapi.CertificateStatusPendingValidation:
 		return decidePending(c, seen)
 	case acmapi.CertificateStatusIssued:
-		return decideIssued(c, seen)
+		return decideIssued(c, seen).notice(c, seen)
 	}
 	return Decision{}
+}
+
+// notice adds that the certificate ends soon, once there is nothing else to do.
+func (d Decision) notice(c acm.Certificate, seen Seen) Decision {
+	if seen.Notice == 0 || d.End != "" || d.Renewal != "" || d.Issue || len(d.Mail) > 0 || len(d.Lookup) > 0 {
+		return d
+	}
+	next := c.Material.NotAfter.AddDate(0, 0, -seen.Notice)
+	if !seen.Noticed.IsZero() && next.Before(seen.Noticed.Add(daily)) {
+		next = seen.Noticed.Add(daily)
+	}
+	if d.Notice = !seen.Now.Before(next); !d.Notice {
+		d.Again = earliest(next, d.Again)
+	}
+	return d
 }
 
 func decidePending(c acm.Certificate, seen Seen) Decision {
@@ -90,8 +114,12 @@ func decideIssued(c acm.Certificate, seen Seen) Decision {
 		return Decision{Again: afterEnd}
 	}
 	if !c.Renewing() {
-		if from := RenewFrom(c); seen.Now.Before(from) {
-			return Decision{Again: from}
+		from := RenewFrom(c)
+		if c.Renewal != nil && from.Before(c.Renewal.Updated.Add(daily)) { // near the end of its issuer
+			from = c.Renewal.Updated.Add(daily)
+		}
+		if seen.Now.Before(from) {
+			return Decision{Again: earliest(from, afterEnd)}
 		}
 		if c.Eligible(seen.Used) {
 			return Decision{Renewal: acmapi.RenewalStatusPendingAutoRenewal}

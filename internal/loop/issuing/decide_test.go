@@ -66,6 +66,7 @@ func TestDecide(t *testing.T) {
 	}
 	private := named("a.example.com")
 	private.Type, private.Authority = acmapi.CertificateTypePrivate, "arn:aws:acm-pca:r:1:certificate-authority/x"
+	imported := issued(func(c *acm.Certificate) { c.Type = acmapi.CertificateTypeImported })
 	used := func(now time.Time) Seen { return Seen{Now: now, Used: true} }
 	for _, tc := range []struct {
 		name         string
@@ -104,10 +105,10 @@ func TestDecide(t *testing.T) {
 		{name: "near its end, exported", c: issued(func(c *acm.Certificate) { c.Exported = true }), seen: Seen{Now: days(45)}, want: Decision{Renewal: auto}},
 		{name: "near its end, unused", c: issued(nil), seen: Seen{Now: days(45)}, want: Decision{Again: days(45).Add(time.Hour)}},
 		{name: "a minute before its end, unused", c: issued(nil), seen: Seen{Now: end.Add(-time.Minute)}, want: Decision{Again: end.Add(time.Second)}},
-		{name: "imported", c: issued(func(c *acm.Certificate) { c.Type = acmapi.CertificateTypeImported }), seen: used(days(1)), want: Decision{Again: end.Add(time.Second)}},
+		{name: "imported", c: imported, seen: used(days(1)), want: Decision{Again: end.Add(time.Second)}},
 		{name: "in its last second", c: issued(nil), seen: Seen{Now: end}, want: Decision{Again: end.Add(time.Second)}},
 		{name: "expired", c: issued(nil), seen: used(end.Add(time.Second)), want: Decision{End: acmapi.CertificateStatusExpired}},
-		{name: "imported, expired", c: issued(func(c *acm.Certificate) { c.Type = acmapi.CertificateTypeImported }), seen: used(end.Add(time.Second)), want: Decision{End: acmapi.CertificateStatusExpired}},
+		{name: "imported, expired", c: imported, seen: used(end.Add(time.Second)), want: Decision{End: acmapi.CertificateStatusExpired}},
 		{name: "expired while it was renewed", c: renewing(waiting, dns, domains(pending)...), seen: used(end.Add(time.Second)), want: Decision{End: acmapi.CertificateStatusExpired}},
 		{name: "renewing", c: renewing(auto, dns, domains(pending, pending)...), seen: Seen{Now: days(45)}, want: Decision{Key: true, Again: end.Add(time.Second)}, lookup: "ab"},
 		{name: "renewing, a record is gone", c: renewing(auto, dns, domains(success, pending)...), seen: Seen{Now: days(45), Looked: days(45)}, want: Decision{Renewal: waiting}},
@@ -123,6 +124,20 @@ func TestDecide(t *testing.T) {
 		{name: "renewing by mail, last day", c: renewing(waiting, email, mailed(days(1), false)), seen: used(end.Add(-time.Hour)), want: Decision{Key: true, Again: end.Add(time.Second)}},
 		{name: "renewing by mail before its time", c: renewing(waiting, email, mailed(time.Time{}, false)), seen: used(days(100)), want: Decision{Key: true, Again: days(45)}, mail: "a"},
 
+		{name: "renewed a moment ago, by an issuer that ends", c: issued(func(c *acm.Certificate) {
+			c.Renewal = &acm.Renewal{Status: acmapi.RenewalStatusSuccess, Updated: days(10)}
+		}), seen: used(days(10).Add(time.Second)), want: Decision{Again: days(9)}},
+		{name: "renewed a day ago, by an issuer that ends", c: issued(func(c *acm.Certificate) {
+			c.Renewal = &acm.Renewal{Status: acmapi.RenewalStatusSuccess, Updated: days(10)}
+		}), seen: used(days(9)), want: Decision{Renewal: auto}},
+
+		// What the account wants to hear.
+		{name: "ends not so soon", c: imported, seen: Seen{Now: days(31), Notice: 30}, want: Decision{Again: days(30)}},
+		{name: "ends soon", c: imported, seen: Seen{Now: days(30), Notice: 30}, want: Decision{Notice: true, Again: end.Add(time.Second)}},
+		{name: "ends soon, as was said today", c: imported, seen: Seen{Now: days(30).Add(time.Hour), Notice: 30, Noticed: days(30)}, want: Decision{Again: days(29)}},
+		{name: "ends soon, as was said yesterday", c: imported, seen: Seen{Now: days(29), Notice: 30, Noticed: days(30)}, want: Decision{Notice: true, Again: end.Add(time.Second)}},
+		{name: "ends soon, first it is renewed", c: issued(nil), seen: Seen{Now: days(30), Used: true, Notice: 30}, want: Decision{Renewal: auto}},
+
 		// Nothing more comes of these.
 		{name: "failed", c: acm.Certificate{Status: acmapi.CertificateStatusFailed}, seen: used(after(0))},
 		{name: "has timed out", c: acm.Certificate{Status: acmapi.CertificateStatusValidationTimedOut}, seen: used(after(0))},
@@ -132,7 +147,7 @@ func TestDecide(t *testing.T) {
 		if letters(got.Mail) != tc.mail || letters(got.Lookup) != tc.lookup {
 			t.Errorf("%s: mail %q, look up %q, want %q, %q", tc.name, letters(got.Mail), letters(got.Lookup), tc.mail, tc.lookup)
 		}
-		if got.End != tc.want.End || got.Reason != tc.want.Reason || got.Renewal != tc.want.Renewal || got.Issue != tc.want.Issue || got.Key != tc.want.Key || !got.Again.Equal(tc.want.Again) {
+		if got.End != tc.want.End || got.Reason != tc.want.Reason || got.Renewal != tc.want.Renewal || got.Issue != tc.want.Issue || got.Key != tc.want.Key || got.Notice != tc.want.Notice || !got.Again.Equal(tc.want.Again) {
 			t.Errorf("%s: %+v\nwant %+v", tc.name, got, tc.want)
 		}
 	}

@@ -132,6 +132,7 @@ type tender struct {
 	phase           string // what looked is about
 	key             chan made
 	problem         string // that was logged last
+	noticed         time.Time
 }
 
 // made is a key, or why there is none.
@@ -230,17 +231,21 @@ func (t *tender) act(ctx context.Context, it *item) (time.Time, error) {
 			next, err = t.mail(ctx, c, d.Mail[0])
 		case len(d.Lookup) > 0:
 			var found []string
+			var told error
 			found, err = t.lookup(ctx, d.Lookup)
 			t.looked = t.now()
 			if len(found) > 0 {
-				var told error
 				next, told = t.ACM.Shown(ctx, c.ID, found)
 				err = cmp.Or(told, err)
 			}
-			if err != nil && !errors.Is(err, store.ErrNotFound) { // a name server's trouble: wait as if there were no record
+			if err != nil && told == nil { // a name server's trouble: wait as if there were no record
 				t.complain(err)
 				err = nil
 			}
+		case d.Notice:
+			t.noticed = t.now()
+			t.Logger.Warn("a certificate ends soon", "certificate", t.ACM.ARN(c.ID), "domain", c.DomainName(), "end", c.Material.NotAfter,
+				"days", int(c.Material.NotAfter.Sub(t.noticed)/daily))
 		default:
 			return d.Again, nil
 		}
@@ -260,8 +265,15 @@ func (t *tender) decide(ctx context.Context, c acm.Certificate) (Decision, error
 	if phase != t.phase {
 		t.phase, t.looked = phase, time.Time{}
 	}
-	seen := Seen{Now: t.now(), Looked: t.looked, Woken: t.wokenAt}
-	if c.Status == acmapi.CertificateStatusIssued && !c.Renewing() && !seen.Now.Before(RenewFrom(c)) {
+	seen := Seen{Now: t.now(), Looked: t.looked, Woken: t.wokenAt, Noticed: t.noticed}
+	if c.Status != acmapi.CertificateStatusIssued {
+		return Decide(c, seen), nil
+	}
+	var err error
+	if seen.Notice, err = t.ACM.DaysBeforeExpiry(ctx); err != nil {
+		return Decision{}, err
+	}
+	if !c.Renewing() && !seen.Now.Before(RenewFrom(c)) {
 		uses, err := t.ACM.InUse(ctx, t.ACM.ARN(c.ID))
 		if err != nil {
 			return Decision{}, err

@@ -385,6 +385,12 @@ func TestRenews(t *testing.T) {
 	if now = f.until(c.ID, "its end", is(acmapi.CertificateStatusExpired)); now.Material.Version != 2 {
 		t.Errorf("version %d", now.Material.Version)
 	}
+	f.stop()
+	for _, said := range []string{"a certificate cannot be renewed before", "a certificate ends soon", "a certificate has ended"} {
+		if strings.Count(f.log.String(), said) != 1 {
+			t.Errorf("%q is not in the log once: %s", said, f.log)
+		}
+	}
 }
 
 // refusing is a CA that fails at first.

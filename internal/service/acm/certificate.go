@@ -67,11 +67,10 @@ type Material struct {
 
 // Renewal is the last or the present attempt to renew a certificate.
 type Renewal struct {
-	Status    acmapi.RenewalStatus
-	Reason    acmapi.FailureReason `json:",omitempty"`
-	Domains   []Domain
-	Updated   time.Time
-	Requested bool `json:",omitempty"` // by RenewCertificate, before its time
+	Status  acmapi.RenewalStatus
+	Reason  acmapi.FailureReason `json:",omitempty"`
+	Domains []Domain
+	Updated time.Time
 }
 
 // DomainName is the certificate's first name.
@@ -85,6 +84,15 @@ func Validated(domains []Domain) bool {
 // Renewing says whether a renewal is under way.
 func (c Certificate) Renewing() bool {
 	return c.Renewal != nil && (c.Renewal.Status == acmapi.RenewalStatusPendingAutoRenewal || c.Renewal.Status == acmapi.RenewalStatusPendingValidation)
+}
+
+// revalidation is what a renewal begins with: nothing is shown yet.
+func (c Certificate) revalidation() []Domain {
+	all := slices.Clone(c.Domains)
+	for i := range all {
+		all[i].Status, all[i].Mailed, all[i].Remail = acmapi.DomainStatusPendingValidation, time.Time{}, false
+	}
+	return all
 }
 
 // pending are the domains whose validation is under way: of the request, or of

@@ -88,11 +88,7 @@ func (s *Service) Renews(ctx context.Context, id string, status acmapi.RenewalSt
 			return
 		}
 		if !c.Renewing() {
-			c.Renewal = &Renewal{Domains: slices.Clone(c.Domains)}
-			for i := range c.Renewal.Domains {
-				d := &c.Renewal.Domains[i]
-				d.Status, d.Mailed, d.Remail = acmapi.DomainStatusPendingValidation, time.Time{}, false
-			}
+			c.Renewal = &Renewal{Domains: c.revalidation()}
 		}
 		c.Renewal.Status, c.Renewal.Updated = status, s.time()
 	})
@@ -130,7 +126,7 @@ func (s *Service) Issue(ctx context.Context, id string, version int64, leaf, cha
 		case c.Status == acmapi.CertificateStatusPendingValidation:
 			c.Status = acmapi.CertificateStatusIssued
 		case c.Renewing():
-			c.Renewal.Status, c.Renewal.Updated, c.Renewal.Requested = acmapi.RenewalStatusSuccess, s.time(), false
+			c.Renewal.Status, c.Renewal.Updated = acmapi.RenewalStatusSuccess, s.time()
 		default:
 			return
 		}

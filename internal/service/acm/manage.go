@@ -38,18 +38,9 @@ func (s *Service) RenewCertificate(ctx context.Context, in *acmapi.RenewCertific
 		if c.Renewing() {
 			return nil
 		}
-		c.Renewal = &Renewal{Status: acmapi.RenewalStatusPendingAutoRenewal, Domains: s.domains(c.Names, c.Method, c.validationDomains()), Updated: s.time(), Requested: true}
+		c.Renewal = &Renewal{Status: acmapi.RenewalStatusPendingAutoRenewal, Domains: c.revalidation(), Updated: s.time()}
 		return nil
 	})
-}
-
-// validationDomains are those that the certificate was requested with.
-func (c *Certificate) validationDomains() map[string]string {
-	m := map[string]string{}
-	for _, d := range c.Domains {
-		m[d.Name] = d.ValidationDomain
-	}
-	return m
 }
 
 // ResendValidationEmail implements acmapi.Handler.
