@@ -81,7 +81,7 @@ func (p *port) accept(s *socket) {
 		c, err := s.Accept()
 		if err == nil {
 			pause = 0
-			p.b.p.wg.Go(func() { p.service.Load().serve(c, s.zone) })
+			p.b.p.wg.Go(func() { p.serve(c, s.zone) })
 			continue
 		}
 		if s.closed.Load() {
@@ -93,6 +93,17 @@ func (p *port) accept(s *socket) {
 		select {
 		case <-time.After(pause):
 		case <-p.b.p.ctx.Done():
+			return
+		}
+	}
+}
+
+// serve has a connection served, and closes it.
+func (p *port) serve(c net.Conn, zone string) {
+	for s := p.service.Load(); !s.serve(c, zone); {
+		last := s
+		if s = p.service.Load(); s == last { // the port is closed; else it was replaced just now
+			c.Close()
 			return
 		}
 	}

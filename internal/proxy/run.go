@@ -153,8 +153,8 @@ func (p *Proxy) ServeConn(id string, port int, c net.Conn) {
 	}
 	defer p.wg.Done()
 	if b := p.get(id); b != nil {
-		if s := b.service(port); s != nil {
-			s.serve(c, "")
+		if to := (*b.ports.Load())[port]; to != nil {
+			to.serve(c, "")
 			return
 		}
 	}

@@ -130,8 +130,13 @@ func (s *service) node(zone string) *node {
 // unavailable is sent to those who are too many, where that can be done without waiting for them.
 const unavailable = "HTTP/1.1 503 Service Unavailable: Back-end server is at capacity\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
-// serve serves a connection and closes it.
-func (s *service) serve(c net.Conn, zone string) {
+// serve serves a connection and closes it. It is false, and nothing done, if the service takes none any
+// more.
+func (s *service) serve(c net.Conn, zone string) bool {
+	if !s.enter() {
+		return false
+	}
+	defer s.leave()
 	counters, limit := &s.b.counters, s.b.spec.Load().Limits.Connections
 	defer counters.active.Add(-1)
 	if n := counters.active.Add(1); limit > 0 && n > int64(limit) {
@@ -141,13 +146,8 @@ func (s *service) serve(c net.Conn, zone string) {
 			_, _ = c.Write([]byte(unavailable)) // they hear of it or see the end
 		}
 		c.Close()
-		return
+		return true
 	}
-	if !s.enter() {
-		c.Close()
-		return
-	}
-	defer s.leave()
 	counters.connections.Add(1)
 	n, now := s.node(zone), s.now.Load()
 	if now.tls != nil {
@@ -158,6 +158,7 @@ func (s *service) serve(c net.Conn, zone string) {
 	} else {
 		n.tunnel(c, now)
 	}
+	return true
 }
 
 func (s *service) enter() bool {

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"net/http/cookiejar"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tarn-eks/tarn/internal/http1"
 )
 
 // asker has a client with cookies ask a balancer, and returns the response and its body.
@@ -162,4 +165,37 @@ func TestCookieEnds(t *testing.T) {
 			t.Errorf("%v %s: %v", tc.s, tc.value, got)
 		}
 	}
+}
+
+// FuzzCookies holds stickiness to finding a backend only where the client sent its cookie, and to cookies
+// that cannot hold anything else than what the application's had.
+func FuzzCookies(f *testing.F) {
+	k := &backend{cookie: cookieOf("lb", "i-1")}
+	tg := &target{backend: k}
+	tg.fresh = choice{tg, false}
+	ts := &targets{byCookie: map[string]*target{k.cookie: tg}}
+	f.Fuzz(func(t *testing.T, cookie, set []byte) {
+		s := &Sticky{AppCookie: "SESSION"}
+		req := &http1.Request{Header: http1.Header{Fields: []http1.Field{{Name: []byte("cookie"), Value: cookie}}}}
+		found := s.find(req, ts)
+		if found != nil && (!bytes.Contains(cookie, []byte("SESSION")) || !bytes.Contains(cookie, []byte("="+k.cookie))) {
+			t.Errorf("%q led to a backend", cookie)
+		}
+		for _, plain := range []string{"SESSION=x; AWSELB=" + k.cookie, "AWSELBCORS=" + k.cookie + ";SESSION=", "a=b;SESSION=x;AWSELB=" + k.cookie + " "} {
+			if string(cookie) == plain && found == nil {
+				t.Errorf("%q led nowhere", cookie)
+			}
+		}
+		res := &http1.Response{Header: http1.Header{Fields: []http1.Field{{Name: []byte("set-cookie"), Value: set}}}}
+		attributes, ok := s.learn(res)
+		if ok != (bytes.HasPrefix(bytes.TrimSpace(set), []byte("SESSION=")) || ok && bytes.Contains(set, []byte("SESSION"))) {
+			t.Errorf("%q was understood: %v", set, ok)
+		}
+		if len(attributes) > 0 && (attributes[0] != ';' || !bytes.HasSuffix(set, attributes)) {
+			t.Errorf("%q has the attributes %q", set, attributes)
+		}
+		if cross := crossSite(attributes); !bytes.HasSuffix(cross, []byte(";SECURE;SAMESITE=None")) || bytes.Count(bytes.ToLower(cross), []byte(";samesite=")) != 1 {
+			t.Errorf("%q becomes %q", attributes, cross)
+		}
+	})
 }

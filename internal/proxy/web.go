@@ -120,13 +120,24 @@ func (n *node) Done(x *http1.Exchange) {
 		counters.elb(x.StatusELB)
 	}
 	counters.bytes.Add(uint64(int64(x.RequestHeadBytes) + x.RequestBytes + x.ResponseBytes))
-	var bad *http1.Error
-	if x.Request.Class != http1.Compliant || errors.As(x.Cause, &bad) && !errors.Is(x.Cause, http1.ErrBackendResponse) {
+	if nonCompliant(x) {
 		counters.nonRFC.Add(1)
 	}
 	if spec.AccessLog {
 		n.log(x, spec)
 	}
+}
+
+// nonCompliant says whether a request was not what RFC 7230 has, be it forwarded or not.
+func nonCompliant(x *http1.Exchange) bool {
+	if x.Request.Class != http1.Compliant {
+		return true
+	}
+	if x.Cause == nil || errors.Is(x.Cause, http1.ErrBackendResponse) {
+		return false
+	}
+	_, ok := errors.AsType[*http1.Error](x.Cause)
+	return ok
 }
 
 func (n *node) log(x *http1.Exchange, spec *Balancer) {
