@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/tarn-eks/tarn/internal/pki"
+	"github.com/tarn-eks/tarn/internal/region"
 	"github.com/tarn-eks/tarn/internal/truststore"
 )
 
@@ -19,9 +20,15 @@ func authority(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files := identity(t, known)
-	files["ca/region-ca.crt"] = string(ca.PEM())
-	return stateDir(t, files)
+	dir := stateDir(t, identity(t, known))
+	file := region.CAFile(dir)
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, ca.PEM(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 func TestTrustCommands(t *testing.T) {
