@@ -80,26 +80,26 @@ func EnsureAuthority(dir, commonName string) (*Authority, error) {
 
 // ensureIssuer is ensure for an issuer that the root must have signed: one of
 // another root is made again, as nobody who trusts this root would trust it.
-func ensureIssuer(dir, name string, root *CA, make func() (*CA, error)) (*CA, error) {
-	ca, err := ensure(dir, name, make)
+func ensureIssuer(dir, name string, root *CA, create func() (*CA, error)) (*CA, error) {
+	ca, err := ensure(dir, name, create)
 	if err != nil || ca.Cert.CheckSignatureFrom(root.Cert) == nil {
 		return ca, err
 	}
-	return renew(dir, name, make)
+	return renew(dir, name, create)
 }
 
 // ensure loads the CA kept as dir/name.crt and dir/name.key, or makes and keeps
 // it. The key is written first: a crash between the two leaves a key that nobody
 // has trusted yet, and both are made again.
-func ensure(dir, name string, make func() (*CA, error)) (*CA, error) {
+func ensure(dir, name string, create func() (*CA, error)) (*CA, error) {
 	if _, err := os.Stat(filepath.Join(dir, name+".crt")); errors.Is(err, fs.ErrNotExist) {
-		return renew(dir, name, make)
+		return renew(dir, name, create)
 	}
 	return load(dir, name)
 }
 
-func renew(dir, name string, make func() (*CA, error)) (*CA, error) {
-	ca, err := make()
+func renew(dir, name string, create func() (*CA, error)) (*CA, error) {
+	ca, err := create()
 	if err != nil {
 		return nil, err
 	}

@@ -177,7 +177,7 @@ func (s *Service) TLSCertificate(ctx context.Context, certificate string) (KeyPa
 		return KeyPair{}, err
 	}
 	m := it.Value.Material
-	key, err := s.open(id, m.SealedKey)
+	key, err := s.openKey(id, m.SealedKey)
 	if err != nil {
 		return KeyPair{}, err
 	}

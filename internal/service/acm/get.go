@@ -39,7 +39,7 @@ func (s *Service) ExportCertificate(ctx context.Context, in *acmapi.ExportCertif
 	if m == nil {
 		return nil, notYet()
 	}
-	key, err := s.open(it.Value.ID, m.SealedKey)
+	key, err := s.openKey(it.Value.ID, m.SealedKey)
 	if err != nil {
 		return nil, err
 	}

@@ -76,7 +76,7 @@ func (s *Service) reimport(ctx context.Context, certificate string, got imported
 
 func (s *Service) imported(id string, got imported, version int64) *Material {
 	return &Material{
-		Certificate: encodeChain([]*x509.Certificate{got.leaf}), Chain: encodeChain(got.chain), SealedKey: s.close(id, got.key),
+		Certificate: encodeChain([]*x509.Certificate{got.leaf}), Chain: encodeChain(got.chain), SealedKey: s.sealKey(id, got.key),
 		NotBefore: got.leaf.NotBefore, NotAfter: got.leaf.NotAfter, Version: version,
 	}
 }

@@ -111,7 +111,7 @@ func (s *Service) Issue(ctx context.Context, id string, version int64, leaf, cha
 		return store.Item[Certificate]{}, fmt.Errorf("storing the key of %s: %w", s.ARN(id), err)
 	}
 	m := Material{
-		Certificate: string(leaf), Chain: string(chain), SealedKey: s.close(id, der),
+		Certificate: string(leaf), Chain: string(chain), SealedKey: s.sealKey(id, der),
 		NotBefore: cert.NotBefore, NotAfter: cert.NotAfter, Version: version + 1,
 	}
 	return s.tell(ctx, id, func(c *Certificate) {

@@ -36,16 +36,16 @@ func keys(key []byte) (cipher.AEAD, []byte, error) {
 	return seal, linkKey, nil
 }
 
-// close seals a private key (PKCS #8) for the store. It opens under the ARN of
+// sealKey seals a private key (PKCS #8) for the store. It opens under the ARN of
 // its certificate only, so that one record's key is no use in another.
-func (s *Service) close(id string, key []byte) []byte {
+func (s *Service) sealKey(id string, key []byte) []byte {
 	nonce := make([]byte, s.seal.NonceSize())
 	rand.Read(nonce) // never fails
 	return s.seal.Seal(nonce, nonce, key, []byte(s.ARN(id)))
 }
 
-// open is the reverse of close.
-func (s *Service) open(id string, sealed []byte) ([]byte, error) {
+// openKey is the reverse of sealKey.
+func (s *Service) openKey(id string, sealed []byte) ([]byte, error) {
 	n := s.seal.NonceSize()
 	if len(sealed) < n {
 		return nil, errors.New("the private key of " + s.ARN(id) + " is cut off in the store")
