@@ -116,7 +116,8 @@ fuzz: ## Each fuzz target for FUZZTIME (10s)
 	done
 
 .PHONY: bench
-bench: build ## Measure start-up, memory, idle CPU and AWS calls of a region, as root
+bench: build ## Measure a region, and its load balancer beside HAProxy and nginx, as root
+	@scripts/setup bench
 	go run $(if $(SUDO),-exec sudo) ./test/bench
 
 .PHONY: help

@@ -1,7 +1,8 @@
 // Command bench measures a region and prints a table: how long it takes to come
-// up, how long an extra instance takes, what it needs while idle, and how fast it
-// answers AWS's clients. It starts regions of its own, needs root, and is never
-// part of a test.
+// up, to have an application answer over HTTPS, and to have an extra instance;
+// what it needs while idle; how fast it answers AWS's clients; and how its load
+// balancer does beside others. It starts regions of its own, needs root, and is
+// never part of a test.
 //
 //	go run ./test/bench -tarn bin/tarn
 package main
@@ -19,6 +20,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/tarn-eks/tarn/internal/eksctl"
@@ -26,7 +28,7 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -35,22 +37,25 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, stdout io.Writer) error {
+	if len(args) > 0 && roles[args[0]] != nil {
+		return roles[args[0]](ctx, args[1:], stdout)
+	}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	tarn := flags.String("tarn", "bin/tarn", "the binary to measure")
 	runs := flags.Int("n", 5, "how often to measure each time")
 	idle := flags.Duration("idle", 30*time.Second, "how long to watch an idle region")
 	load := flags.Duration("load", 10*time.Second, "how long to send requests each time")
-	only := flags.String("only", "", "measure one part: start, rest or calls")
+	only := flags.String("only", "", "measure one part: "+partNames)
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if !slices.Contains([]string{"", "start", "rest", "calls"}, *only) {
-		return fmt.Errorf("there is no part %q: measure start, rest or calls", *only)
+	if *only != "" && !slices.Contains(strings.Split(partNames, ", "), *only) {
+		return fmt.Errorf("there is no part %q: the parts are %s", *only, partNames)
 	}
 	if *runs < 1 {
 		return errors.New("-n must be at least 1")
 	}
-	if os.Geteuid() != 0 {
+	if os.Geteuid() != 0 && *only != "balancing" {
 		return errors.New("regions need root: run it with sudo")
 	}
 	binary, err := filepath.Abs(*tarn)
@@ -68,15 +73,23 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		}
 		_ = os.RemoveAll(dir)
 	}()
+	var (
+		rows     []row
+		compared []comparison
+	)
 	parts := []struct {
 		name    string
 		measure func() ([]row, error)
 	}{
 		{"start", func() ([]row, error) { return b.starts(ctx, *runs) }},
+		{"https", func() ([]row, error) { return b.https(ctx, *runs) }},
 		{"rest", func() ([]row, error) { return b.rest(ctx, *idle) }},
 		{"calls", func() ([]row, error) { return b.calls(ctx, *runs, *load) }},
+		{"balancing", func() (_ []row, err error) {
+			compared, err = balancing(ctx, b.scratch, *runs, *load)
+			return nil, err
+		}},
 	}
-	var rows []row
 	for _, p := range parts {
 		if *only != "" && *only != p.name {
 			continue
@@ -87,8 +100,11 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		}
 		rows = append(rows, more...)
 	}
-	return printTable(stdout, rows)
+	return errors.Join(printTable(stdout, rows), printComparisons(stdout, compared))
 }
+
+// partNames are the parts in the order in which they are measured.
+const partNames = "start, https, rest, calls, balancing"
 
 type bench struct{ binary, dir, scratch string }
 

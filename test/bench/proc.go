@@ -1,7 +1,7 @@
 package main
 
 import (
-	"bufio"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,34 +11,48 @@ import (
 
 // memory is what a process has in RAM, in MB. proc_pid_smaps_rollup(5).
 type memory struct {
-	rss float64 // resident set size: all of its pages
-	pss float64 // proportional: a page that n processes share counts as an n-th
+	rss     float64 // resident set size: all of its pages
+	pss     float64 // proportional: a page that n processes share counts as an n-th
+	private float64 // pages that it shares with none
 }
 
 func memoryOf(pid int) (memory, error) {
-	var m memory
-	f, err := os.Open(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
 	if err != nil {
-		return m, err
+		return memory{}, err
 	}
-	defer f.Close()
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		fields := strings.Fields(lines.Text())
-		if len(fields) < 2 || fields[0] != "Rss:" && fields[0] != "Pss:" {
+	m, err := parseRollup(string(data))
+	if err != nil {
+		return m, fmt.Errorf("memory of process %d: %w", pid, err)
+	}
+	return m, nil
+}
+
+func parseRollup(text string) (m memory, err error) {
+	for line := range strings.Lines(text) {
+		fields := strings.Fields(line)
+		if len(fields) < 2 {
+			continue
+		}
+		var part *float64
+		switch fields[0] {
+		case "Rss:":
+			part = &m.rss
+		case "Pss:":
+			part = &m.pss
+		case "Private_Clean:", "Private_Dirty:":
+			part = &m.private
+		default:
 			continue
 		}
 		kib, err := strconv.Atoi(fields[1])
 		if err != nil {
-			return m, fmt.Errorf("reading %s of process %d: %w", fields[0], pid, err)
+			return m, fmt.Errorf("reading %s %w", fields[0], err)
 		}
-		if mb := float64(kib) * 1024 / 1e6; fields[0] == "Rss:" {
-			m.rss = mb
-		} else {
-			m.pss = mb
-		}
+		*part += float64(kib) * 1024 / 1e6
 	}
 	if m.rss == 0 {
-		return m, fmt.Errorf("process %d has no memory: it has ended", pid)
+		return m, errors.New("there is none: it has ended")
 	}
 	return m, nil
 }

@@ -56,6 +56,9 @@ func (r row) goal() string {
 }
 
 func printTable(out io.Writer, rows []row) error {
+	if len(rows) == 0 {
+		return nil
+	}
 	fmt.Fprintf(out, "%d CPUs, %s/%s\n\n", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "\tmedian\tmin\tmax\ttarget\tunit\t\t")
