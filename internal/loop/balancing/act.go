@@ -98,7 +98,7 @@ func (l *Loop) remove(ctx context.Context, s State, w *work) (wait time.Duration
 		until, known := l.leaving[eni.ID]
 		if !known {
 			if l.active[l.owners[eni.ID]] {
-				until = now.Add(linger)
+				until = now.Add(l.linger)
 			}
 			l.leaving[eni.ID] = until
 		}

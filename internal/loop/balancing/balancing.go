@@ -9,7 +9,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -61,9 +60,9 @@ type Config struct {
 
 const (
 	defaultRetry = time.Second
-	// linger is how long a node's address stays while connections through it may
-	// finish; the proxy gives them as long.
-	linger = 10 * time.Second
+	// defaultLinger is how long the address of a node that is gone stays while
+	// connections through it may finish.
+	defaultLinger = 10 * time.Second
 	// awaitTime is how long a new interface may take to be let through.
 	awaitTime = 2 * time.Second
 )
@@ -77,6 +76,7 @@ type Loop struct {
 
 	interfaces *store.Cached[ec2.NetworkInterface]
 	balancers  *store.Cached[elb.LoadBalancer]
+	linger     time.Duration
 
 	// Run alone uses what follows.
 	certificates map[string]certificate  // by ARN
@@ -92,18 +92,13 @@ type Loop struct {
 	busy map[string]bool   // load balancers' ids: somebody else listens at their address on the host
 }
 
-// certificate is one that was read.
-type certificate struct {
-	version int64
-	pair    *tls.Certificate
-}
-
 // New makes the loop and the proxy that it tells what to run.
 func New(cfg Config) *Loop {
 	l := &Loop{
 		cfg: cfg, log: cfg.Logger,
 		interfaces:   store.NewCached(cfg.EC2.ENIs),
 		balancers:    store.NewCached(cfg.ELB.LoadBalancers),
+		linger:       defaultLinger,
 		certificates: map[string]certificate{},
 		hosts:        map[string]netip.Addr{},
 		tried:        map[string][]netip.Addr{},
@@ -242,18 +237,6 @@ func (l *Loop) reconcile(ctx context.Context, seen seen) (again time.Duration, e
 	return again, nil
 }
 
-// work is what a round has come to.
-type work struct {
-	failed   map[string][]error // by load balancer; it is tried again
-	problems []Problem          // it waits until something changes
-}
-
-func (w *work) fail(name string, err error) {
-	if err != nil {
-		w.failed[name] = append(w.failed[name], err)
-	}
-}
-
 // read gets what the plan rests on. Load balancers and network interfaces are read
 // anew: what this loop has just written must be among them.
 func (l *Loop) read(ctx context.Context, seen seen) (State, error) {
@@ -276,90 +259,4 @@ func (l *Loop) read(ctx context.Context, seen seen) (State, error) {
 		s.Instances[it.Key] = it.Value
 	}
 	return s, l.readCertificates(ctx, s, seen.certificates)
-}
-
-// readCertificates gets the certificates of all listeners, and reads those that
-// have changed.
-func (l *Loop) readCertificates(ctx context.Context, s State, have store.Snapshot[acm.Certificate]) error {
-	versions := map[string]int64{}
-	for _, it := range have.Items {
-		if m := it.Value.Material; m != nil {
-			versions[l.cfg.ACM.ARN(it.Key)] = m.Version
-		}
-	}
-	for _, lb := range s.LoadBalancers {
-		for _, listener := range lb.Listeners {
-			arn := listener.Certificate
-			if arn == "" || s.Certificates[arn] != nil {
-				continue
-			}
-			c, known := l.certificates[arn]
-			if version, ok := versions[arn]; !known || ok && version != c.version {
-				fresh, err := l.readCertificate(ctx, arn)
-				switch {
-				case errors.Is(err, acm.ErrNotIssued):
-					continue // the plan says so
-				case err != nil && ctx.Err() != nil:
-					return err
-				case err != nil:
-					l.log.Error("reading a certificate; the former one stays", "certificate", arn, "error", err)
-				default:
-					c = fresh
-					l.certificates[arn] = c
-				}
-			}
-			if c.pair != nil {
-				s.Certificates[arn] = c.pair
-			}
-		}
-	}
-	for arn := range l.certificates { // of those that nobody uses, no key is kept
-		if s.Certificates[arn] == nil {
-			delete(l.certificates, arn)
-		}
-	}
-	return nil
-}
-
-func (l *Loop) readCertificate(ctx context.Context, arn string) (certificate, error) {
-	pair, err := l.cfg.ACM.TLSCertificate(ctx, arn)
-	if err != nil {
-		return certificate{}, err
-	}
-	parsed, err := tls.X509KeyPair(pair.Chain, pair.Key)
-	if err != nil {
-		return certificate{}, fmt.Errorf("certificate %s: %w", arn, err)
-	}
-	return certificate{pair.Version, &parsed}, nil
-}
-
-// report logs what has changed about failures, and says whether anything is to be
-// tried again.
-func (l *Loop) report(s State, w *work) (again bool) {
-	all := map[string][]error{}
-	for _, p := range w.problems {
-		all[p.LoadBalancer] = append(all[p.LoadBalancer], p.Err)
-	}
-	for name, errs := range w.failed {
-		again = true
-		for _, err := range errs {
-			if !errors.Is(err, ErrNoNetwork) {
-				all[name] = append(all[name], err)
-			}
-		}
-	}
-	for _, lb := range s.LoadBalancers {
-		if l.said[lb.Name] != "" && len(all[lb.Name]) == 0 && len(w.failed[lb.Name]) == 0 {
-			l.log.Info("a load balancer is as it is to be", "loadBalancer", lb.Name)
-		}
-	}
-	said := map[string]string{}
-	for name, errs := range all {
-		err := errors.Join(errs...)
-		if said[name] = err.Error(); said[name] != l.said[name] {
-			l.log.Error("a load balancer is not as it is to be", "loadBalancer", name, "error", err)
-		}
-	}
-	l.said = said
-	return again
 }

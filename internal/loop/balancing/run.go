@@ -104,6 +104,7 @@ func (l *Loop) listen(ctx context.Context, b *proxy.Balancer, zone string, port 
 		l.mu.Lock()
 		l.busy[b.ID] = true
 		l.mu.Unlock()
+		err = fmt.Errorf("%w; another program listens there, or on all addresses: end it, or use another port", err)
 	}
 	return socket, err
 }

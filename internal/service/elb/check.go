@@ -55,9 +55,8 @@ func notFound(name string) *api.Error {
 }
 
 var (
-	nameChars   = regexp.MustCompile(`^[a-zA-Z0-9-]+$`)
-	policyChars = regexp.MustCompile(`^[a-zA-Z0-9-]+$`)
-	tagChars    = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
+	nameChars = regexp.MustCompile(`^[a-zA-Z0-9-]+$`) // of load balancers and policies
+	tagChars  = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
 )
 
 // checkName wants the name of a load balancer.

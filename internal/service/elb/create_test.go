@@ -1,8 +1,8 @@
 package elb_test
 
 import (
-	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -13,6 +13,7 @@ import (
 	sdk "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancing"
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancing/types"
 
+	elbapi "github.com/tarn-eks/tarn/internal/api/elb"
 	"github.com/tarn-eks/tarn/internal/service/elb"
 )
 
@@ -365,12 +366,23 @@ func TestByDNSName(t *testing.T) {
 	}
 }
 
-// An error of another service is the caller's, not "not found".
+// What another service fails with is not taken for an answer of its.
 func TestOthersFail(t *testing.T) {
 	f := newFixture(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, _, err := f.service.ByDNSName(ctx, "x."+elb.Domain(region)); err == nil {
-		t.Error("a lookup without a store succeeds")
+	f.create("web", "http:80:http:8080")
+	f.world.err = errors.New("the store is gone")
+	list := []elbapi.Instance{{InstanceId: new("i-1")}}
+	_, register := f.service.RegisterInstancesWithLoadBalancer(t.Context(), &elbapi.RegisterInstancesWithLoadBalancerInput{LoadBalancerName: new("web"), Instances: list})
+	_, deregister := f.service.DeregisterInstancesFromLoadBalancer(t.Context(), &elbapi.DeregisterInstancesFromLoadBalancerInput{LoadBalancerName: new("web"), Instances: list})
+	_, health := f.service.DescribeInstanceHealth(t.Context(), &elbapi.DescribeInstanceHealthInput{LoadBalancerName: new("web"), Instances: list})
+	_, attach := f.service.AttachLoadBalancerToSubnets(t.Context(), &elbapi.AttachLoadBalancerToSubnetsInput{LoadBalancerName: new("web"), Subnets: []string{"subnet-a"}})
+	_, groups := f.service.ApplySecurityGroupsToLoadBalancer(t.Context(), &elbapi.ApplySecurityGroupsToLoadBalancerInput{LoadBalancerName: new("web"), SecurityGroups: []string{"sg-1"}})
+	_, add := f.service.CreateLoadBalancerListeners(t.Context(), &elbapi.CreateLoadBalancerListenersInput{LoadBalancerName: new("web"), Listeners: []elbapi.Listener{
+		{Protocol: new("HTTPS"), LoadBalancerPort: new(int32(443)), InstancePort: new(int32(8080)), SSLCertificateId: new(issued)},
+	}})
+	for what, err := range map[string]error{"register": register, "deregister": deregister, "health": health, "attach": attach, "groups": groups, "listener": add} {
+		if !errors.Is(err, f.world.err) {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
 }

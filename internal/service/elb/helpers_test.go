@@ -1,9 +1,11 @@
 package elb_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -34,9 +36,8 @@ const (
 type fixture struct {
 	*sdk.Client
 	*testing.T
-	service  *elb.Service
-	world    *world
-	endpoint string
+	service *elb.Service
+	world   *world
 }
 
 // world is what the service asks of other services.
@@ -47,10 +48,11 @@ type world struct {
 	groups    []elb.Group
 	instances []elb.Instance
 	health    []elb.InstanceHealth
+	err       error // of all of them
 }
 
 func (w *world) Subnets(_ context.Context, ids []string) ([]elb.Subnet, error) {
-	return filtered(w.subnets, func(s elb.Subnet) bool { return slices.Contains(ids, s.ID) }), nil
+	return filtered(w.subnets, func(s elb.Subnet) bool { return slices.Contains(ids, s.ID) }), w.err
 }
 
 func (w *world) DefaultSubnets(context.Context) ([]elb.Subnet, error) { return w.defaults, nil }
@@ -60,7 +62,7 @@ func (w *world) InternetGateway(_ context.Context, vpc string) (bool, error) {
 }
 
 func (w *world) SecurityGroups(_ context.Context, ids []string) ([]elb.Group, error) {
-	return filtered(w.groups, func(g elb.Group) bool { return slices.Contains(ids, g.ID) }), nil
+	return filtered(w.groups, func(g elb.Group) bool { return slices.Contains(ids, g.ID) }), w.err
 }
 
 func (w *world) DefaultGroup(_ context.Context, vpc string) (elb.Group, error) {
@@ -73,11 +75,11 @@ func (w *world) DefaultGroup(_ context.Context, vpc string) (elb.Group, error) {
 }
 
 func (w *world) Instances(_ context.Context, ids []string) ([]elb.Instance, error) {
-	return filtered(w.instances, func(i elb.Instance) bool { return slices.Contains(ids, i.ID) }), nil
+	return filtered(w.instances, func(i elb.Instance) bool { return slices.Contains(ids, i.ID) }), w.err
 }
 
 func (w *world) Issued(_ context.Context, arn string) (bool, error) {
-	return arn == issued || arn == other, nil
+	return arn == issued || arn == other, w.err
 }
 
 func (w *world) Health(context.Context, elb.LoadBalancer) ([]elb.InstanceHealth, error) {
@@ -134,11 +136,26 @@ func newFixture(t *testing.T) *fixture {
 		}
 	}))
 	t.Cleanup(server.Close)
-	f.endpoint = server.URL
 	f.Client = sdk.New(sdk.Options{
-		Region: region, BaseEndpoint: &server.URL, RetryMaxAttempts: 1, Credentials: aws.AnonymousCredentials{},
+		Region: region, BaseEndpoint: &server.URL, RetryMaxAttempts: 1, Credentials: aws.AnonymousCredentials{}, HTTPClient: whole{server.Client()},
 	})
 	return f
+}
+
+// whole is a client that has read a response before it returns it. The SDK closes
+// the request's body then, and if net/http is about to see whether that has ended,
+// it closes the connection, with the rest of a long response.
+type whole struct{ *http.Client }
+
+func (c whole) Do(r *http.Request) (*http.Response, error) {
+	resp, err := c.Client.Do(r)
+	if err != nil {
+		return resp, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	return resp, err
 }
 
 // listener is a listener as clients write it: http:80:http:8080, https:443:http:8080.

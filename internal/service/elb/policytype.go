@@ -91,7 +91,7 @@ func (s *Service) DescribeLoadBalancerPolicyTypes(_ context.Context, in *elbapi.
 // readPolicy makes a policy of a request's attributes. What it refers to is not
 // looked for.
 func readPolicy(name, kind string, in []elbapi.PolicyAttribute) (Policy, error) {
-	if name == "" || len(name) > 128 || !policyChars.MatchString(name) {
+	if name == "" || len(name) > 128 || !nameChars.MatchString(name) {
 		return Policy{}, invalid("Policy names are of 1 to 128 letters, digits and dashes, and '%s' is not", name)
 	}
 	t, err := findPolicyType(kind)
