@@ -26,9 +26,16 @@ func (l *Loop) connect(ctx context.Context, s *State, w *work) {
 			return true
 		})
 	}
+	var made []string
 	for _, c := range plan.Create {
-		w.fail(c.LoadBalancer.Name, l.create(ctx, s, w, c))
+		id, err := l.create(ctx, s, w, c)
+		if err != nil {
+			w.fail(c.LoadBalancer.Name, err)
+			continue
+		}
+		made = append(made, id)
 	}
+	l.awaitAll(ctx, made)
 	for _, lb := range s.LoadBalancers {
 		for _, n := range lb.Nodes {
 			w.fail(lb.Name, l.cfg.Host.AddAddress(lb.VPC, n.Address))
@@ -38,23 +45,16 @@ func (l *Loop) connect(ctx context.Context, s *State, w *work) {
 
 // create makes a network interface and records it. One that could not be recorded
 // is nobody's, and is deleted in the next round.
-func (l *Loop) create(ctx context.Context, s *State, w *work, c Interface) error {
+func (l *Loop) create(ctx context.Context, s *State, w *work, c Interface) (id string, err error) {
 	eni, err := l.cfg.EC2.CreateNetworkInterface(ctx, ec2.InterfaceInput{
 		Subnet: c.Subnet, SecurityGroups: c.LoadBalancer.SecurityGroups,
 		Description: description(c.LoadBalancer.Name), Requester: Requester,
 	})
 	if err != nil {
-		return err
+		return "", err
 	}
 	l.log.Info("made a load balancer's network interface", "loadBalancer", c.LoadBalancer.Name, "eni", eni.ID, "address", eni.Addresses[0], "zone", c.Zone)
 	s.Interfaces = append(s.Interfaces, eni)
-	if l.cfg.Await != nil {
-		waiting, done := context.WithTimeout(ctx, awaitTime)
-		defer done()
-		if err := l.cfg.Await(waiting, eni.ID); err != nil {
-			l.log.Warn("the security groups of a load balancer's network interface are not enforced yet", "loadBalancer", c.LoadBalancer.Name, "eni", eni.ID, "error", err)
-		}
-	}
 	l.changeRecord(ctx, s, w, c.LoadBalancer.Name, func(lb *elb.LoadBalancer) bool {
 		if lb.ID != c.LoadBalancer.ID || !slices.Contains(lb.Subnets, c.Subnet) {
 			return false // it was deleted, or left the subnet, meanwhile
@@ -62,7 +62,22 @@ func (l *Loop) create(ctx context.Context, s *State, w *work, c Interface) error
 		lb.Nodes = append(lb.Nodes, elb.Node{Zone: c.Zone, Subnet: c.Subnet, ENI: eni.ID, Address: eni.Addresses[0]})
 		return true
 	})
-	return nil
+	return eni.ID, nil
+}
+
+// awaitAll waits a while until new network interfaces are let through: packets
+// before would be sent again a second later.
+func (l *Loop) awaitAll(ctx context.Context, interfaces []string) {
+	if l.cfg.Await == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, awaitTime)
+	defer cancel()
+	for _, id := range interfaces {
+		if err := l.cfg.Await(ctx, id); err != nil {
+			l.log.Warn("the security groups of a load balancer's network interface are not enforced yet", "eni", id, "error", err)
+		}
+	}
 }
 
 // errLeft ends a change that has nothing to change.

@@ -106,6 +106,8 @@ type fixture struct {
 	said *lines
 	loop *Loop
 	stop func()
+
+	awaited chan string // network interfaces
 }
 
 // lines is a log.
@@ -132,7 +134,7 @@ func newFixture(t *testing.T) *fixture {
 		fmt.Fprintf(w, "%s for %s", r.URL.Path, r.Header.Get("X-Forwarded-Port"))
 	}))
 	t.Cleanup(server.Close)
-	f := &fixture{T: t, logs: t.TempDir(), said: &lines{}, host: &fakeHost{
+	f := &fixture{T: t, logs: t.TempDir(), awaited: make(chan string, 100), said: &lines{}, host: &fakeHost{
 		server: server.Listener.Addr().String(), addresses: map[string]bool{}, sockets: map[string]net.Addr{}, dialed: map[string]int{},
 	}}
 	client := storetest.Open(t).Client()
@@ -167,6 +169,10 @@ func put[T any](f *fixture, c *store.Collection[T], key string, v T) {
 func (f *fixture) start() {
 	f.loop = New(Config{
 		ELB: f.elb, EC2: f.ec2, ACM: f.acm, Host: f.host, Seed: f.logs, Logs: f.logs, Account: "111122223333", Region: "ap-northeast-2",
+		Await: func(_ context.Context, id string) error {
+			f.awaited <- id
+			return nil
+		},
 		Logger: slog.New(slog.NewTextHandler(f.said, nil)), Retry: time.Millisecond,
 	})
 	ctx, cancel := context.WithCancel(f.Context())
@@ -295,6 +301,11 @@ func TestLife(t *testing.T) {
 	slices.Sort(made)
 	if want := []string{"subnet-a amazon-elb ELB web [sg-1] true", "subnet-b amazon-elb ELB web [sg-1] true"}; !slices.Equal(made, want) {
 		t.Errorf("its interfaces are %q", made)
+	}
+	for _, n := range lb.Nodes { // in their order
+		if id := <-f.awaited; id != n.ENI {
+			t.Errorf("it waited for %s and not for %s", id, n.ENI)
+		}
 	}
 	f.healthy(lb)
 	want := fmt.Sprint("200 /page for ", port)
