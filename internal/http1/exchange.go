@@ -74,7 +74,7 @@ func (c *conn) start() *Exchange {
 	w := c.w
 	w.x = Exchange{
 		Request: &w.req, Response: &w.resp,
-		Conn: c.Conn, Context: c.ctx, ClientAddr: c.addr, ClientIP: c.ip, ConnState: c.state,
+		Conn: c.given, Context: c.ctx, ClientAddr: c.addr, ClientIP: c.ip, ConnState: c.state,
 		Tried: w.x.Tried[:0], RequestHeadBytes: w.x.RequestHeadBytes, Received: c.now,
 		RequestProcessing: -time.Second, BackendProcessing: -time.Second, ResponseProcessing: -time.Second,
 	}

@@ -10,13 +10,30 @@ import (
 
 // exchange forwards the request whose head was read, and its response. It
 // reports whether another request may follow.
-func (c *conn) exchange() bool {
+func (c *conn) exchange() bool { return c.begin() && c.forward() }
+
+// begin takes what has come of the body. It is false if that is malformed, and
+// the exchange over.
+func (c *conn) begin() bool {
 	x := c.start()
-	defer c.done()
 	if err := c.w.takeBody(); err != nil {
 		x.Cause = err
-		return c.answer(err.Status, false)
+		c.answer(err.Status, false)
+		c.done()
+		return false
 	}
+	return true
+}
+
+// forward does all else.
+func (c *conn) forward() bool {
+	keep := c.forward1()
+	c.done()
+	return keep
+}
+
+func (c *conn) forward1() bool {
+	x := &c.w.x
 	be, status := c.connect()
 	if be == nil {
 		return c.answer(status, c.w.bodyRead())
@@ -151,7 +168,7 @@ func (c *conn) transmit(be *backend) error {
 // they come within a second.
 func (c *conn) roundTrip(be *backend) error {
 	w := c.w
-	be.allow(c.now, c.now.Add(min(patience, c.s.IdleTimeout)))
+	be.allow(c.now, c.now.Add(min(c.s.patience, c.s.IdleTimeout)))
 	be.out, be.sent, be.in, be.n, be.err = w.out, 0, w.back[frontRoom:len(w.back)-backRoom], 0, nil
 	err := be.raw.Read(be.step)
 	be.in, be.out = nil, nil
@@ -270,6 +287,8 @@ func statusLine(b []byte, r *Response) []byte {
 // closedBy says what an error of a backend's connection means.
 func closedBy(err error) error {
 	switch {
+	case err == ErrClientAborted:
+		return err
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return ErrBackendTimeout
 	case err == io.EOF:
@@ -311,7 +330,7 @@ func (s *Server) status(err error) int {
 // the client is watched: it may have gone.
 func (c *conn) readBackend(be *backend, p []byte) (int, error) {
 	since, now := c.now, c.now
-	until := since.Add(min(patience, c.s.IdleTimeout))
+	until := since.Add(min(c.s.patience, c.s.IdleTimeout))
 	for {
 		n, err := be.read(p, now, until)
 		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -320,22 +339,28 @@ func (c *conn) readBackend(be *backend, p []byte) (int, error) {
 		now = time.Now()
 		if c.w.pump.running() {
 			// It is the client's turn to speak, or the backend's to read: the pump minds that.
-			until = now.Add(patience)
+			until = now.Add(c.s.patience)
 			continue
 		}
 		if t := c.w.pump.progress(); c.w.pump.on && t.After(since) {
 			since = t
 		}
-		c.startWatch(be)
 		until = since.Add(c.s.IdleTimeout)
+		if c.sock != nil && c.sock.inside {
+			if c.clientGone() {
+				return 0, ErrClientAborted
+			}
+			if next := now.Add(c.s.patience); next.Before(until) {
+				until = next
+			}
+		} else {
+			c.startWatch(be)
+		}
 		if !now.Before(until) {
 			return 0, os.ErrDeadlineExceeded
 		}
 	}
 }
-
-// patience is how long a backend may take before the client is watched.
-const patience = time.Second
 
 // finish ends the exchange and answers what could not be forwarded. sound says
 // that the backend's connection can take another request, as far as the response
@@ -362,7 +387,7 @@ func (c *conn) finish(be *backend, sound bool, err error) (keep bool) {
 		}
 		return true
 	case x.StatusELB != 0:
-		c.cut()
+		c.cutting = true
 		return false
 	case errors.Is(cause, ErrClientAborted):
 		return false

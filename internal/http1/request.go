@@ -38,7 +38,7 @@ func ParseRequest(buf []byte, r *Request, l Limits) (int, error) {
 }
 
 func parseRequest(buf []byte, r *Request, l *Limits) (int, *Error) {
-	*r = Request{Header: r.Header, scratch: r.scratch[:0]}
+	r.clear()
 	end := bytes.IndexByte(buf, '\n')
 	if end < 0 || end >= l.RequestLine {
 		switch {
@@ -64,6 +64,11 @@ func parseRequest(buf []byte, r *Request, l *Limits) (int, *Error) {
 		return 0, err
 	}
 	return n, nil
+}
+
+// clear forgets all but the room that slices have.
+func (r *Request) clear() {
+	*r = Request{Header: Header{Fields: r.Fields[:0], extra: r.extra[:0]}, scratch: r.scratch[:0]}
 }
 
 // line reads the request line, without its LF.

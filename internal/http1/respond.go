@@ -1,9 +1,7 @@
 package http1
 
 import (
-	"crypto/tls"
 	"io"
-	"net"
 	"strconv"
 	"time"
 )
@@ -194,17 +192,4 @@ func (w *work) makeBackRoom(most int) bool {
 	copy(back, w.back)
 	w.back = back
 	return true
-}
-
-// cut ends the connection in the midst of a response, so that the client cannot
-// take it for complete: without a close_notify, and with a reset.
-func (c *conn) cut() {
-	nc := c.Conn
-	if t, ok := nc.(*tls.Conn); ok {
-		nc = t.NetConn()
-	}
-	if t, ok := nc.(*net.TCPConn); ok {
-		_ = t.SetLinger(0)
-	}
-	_ = nc.Close()
 }

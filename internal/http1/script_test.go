@@ -3,11 +3,13 @@ package http1
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -92,11 +94,11 @@ func unquote(t testing.TB, line int, s string) string {
 
 // play is a server between a client and backends that do what a script says.
 type play struct {
-	t      *testing.T
-	server *Server
-	pool   *Pool
-	dialed chan net.Conn // the backend's side of new connections
-	pair   func() (ours, theirs net.Conn)
+	t                 *testing.T
+	server            *Server
+	pool              *Pool
+	dialed            chan net.Conn // the backend's side of new connections
+	pair, backendPair func() (ours, theirs net.Conn)
 
 	client  net.Conn
 	over    chan struct{} // ServeConn has returned
@@ -149,7 +151,7 @@ func (p *play) Done(x *Exchange) {
 }
 
 func newPlay(t *testing.T, pair func() (net.Conn, net.Conn)) *play {
-	p := &play{t: t, pair: pair, dialed: make(chan net.Conn, 10)}
+	p := &play{t: t, pair: pair, backendPair: pair, dialed: make(chan net.Conn, 10)}
 	p.pool = NewPool(PoolConfig{Dial: func(context.Context) (net.Conn, error) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -157,7 +159,7 @@ func newPlay(t *testing.T, pair func() (net.Conn, net.Conn)) *play {
 			p.refuse--
 			return nil, errors.New("connection refused")
 		}
-		ours, theirs := pair()
+		ours, theirs := p.backendPair()
 		p.dialed <- theirs
 		return ours, nil
 	}})
@@ -253,6 +255,10 @@ func (p *play) run(s script) {
 			p.set = []string{"x"}
 		case "keep-none":
 			p.pool.MaxIdle = -1
+		case "idle":
+			p.server.IdleTimeout, _ = time.ParseDuration(st.arg)
+		case "close":
+			p.server.Close()
 		case "closed-status":
 			p.server.ClosedStatus, _ = strconv.Atoi(st.arg)
 		case "header-timeout":
@@ -309,23 +315,64 @@ func TestExchanges(t *testing.T) {
 	}
 }
 
+// wires are the kinds of connections that scripts are played over.
+var wires = []struct {
+	name            string
+	client, backend bool // with TLS
+}{{"TCP", false, false}, {"TLS", true, false}, {"TLS to TLS", true, true}}
+
 // TestExchangesTCP plays those that need no time over TCP connections, which are
 // read in another way.
 func TestExchangesTCP(t *testing.T) {
+	playTCP(t, "testdata/exchanges.txt", func(s script) bool {
+		return !slices.ContainsFunc(s.steps, func(st step) bool {
+			return st.op == "wait" || st.op == "sync" || st.op == "in-memory"
+		})
+	}, time.Second)
+}
+
+func TestTimesTCP(t *testing.T) {
+	playTCP(t, "testdata/times.txt", func(script) bool { return true }, 200*time.Millisecond)
+}
+
+func playTCP(t *testing.T, file string, wanted func(script) bool, patience time.Duration) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	pair := func() (net.Conn, net.Conn) { return tcpPair(t, l) }
-scripts:
-	for _, s := range scripts(t, "testdata/exchanges.txt") {
-		for _, st := range s.steps {
-			if st.op == "wait" || st.op == "sync" || st.op == "in-memory" {
-				continue scripts
+	t.Cleanup(func() { l.Close() })
+	var accepting sync.Mutex
+	pair := func() (net.Conn, net.Conn) {
+		accepting.Lock()
+		defer accepting.Unlock()
+		return tcpPair(t, l)
+	}
+	server := &tls.Config{Certificates: []tls.Certificate{testCertificate(t)}, DynamicRecordSizingDisabled: true}
+	client := &tls.Config{InsecureSkipVerify: true}
+	for _, w := range wires {
+		for _, s := range scripts(t, file) {
+			if !wanted(s) {
+				continue
 			}
+			t.Run(w.name+"/"+s.name, func(t *testing.T) {
+				t.Parallel()
+				p := newPlay(t, pair)
+				p.server.patience, p.server.grace = patience, patience
+				if w.client {
+					p.pair = func() (net.Conn, net.Conn) {
+						a, b := pair()
+						return TLSServer(a, nil, server), tls.Client(b, client)
+					}
+				}
+				if w.backend {
+					p.backendPair = func() (net.Conn, net.Conn) {
+						a, b := pair()
+						return tls.Client(a, client), tls.Server(b, server)
+					}
+				}
+				p.run(s)
+			})
 		}
-		t.Run(s.name, func(t *testing.T) { newPlay(t, pair).run(s) })
 	}
 }
 

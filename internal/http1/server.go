@@ -25,6 +25,12 @@ type Server struct {
 	ClosedStatus int
 	Logger       *slog.Logger // nil: none
 
+	// patience is how long a backend may take before the client is watched. grace is
+	// how long a connection may send its next request after Shutdown: closing an idle
+	// connection crosses the request that may be on its way, and the client would
+	// have to guess whether it was served. Both are 1 s, but in tests.
+	patience, grace time.Duration
+
 	once     sync.Once
 	draining atomic.Bool
 	mu       sync.Mutex // guards conns, closed, empty
@@ -32,11 +38,6 @@ type Server struct {
 	closed   bool
 	empty    []chan struct{} // closed when conns is empty
 }
-
-// grace is how long a connection may send its next request after Shutdown.
-// Closing an idle connection crosses the request that may be on its way, and
-// the client would have to guess whether it was served.
-const grace = time.Second
 
 func (s *Server) init() {
 	s.once.Do(func() {
@@ -46,6 +47,9 @@ func (s *Server) init() {
 		}
 		if s.RequestHeaderTimeout <= 0 {
 			s.RequestHeaderTimeout = s.IdleTimeout
+		}
+		if s.patience == 0 {
+			s.patience, s.grace = time.Second, time.Second
 		}
 		if s.ClosedStatus == 0 {
 			s.ClosedStatus = 502
@@ -61,8 +65,8 @@ func (s *Server) init() {
 // A *tls.Conn need not have shaken hands.
 func (s *Server) ServeConn(ctx context.Context, nc net.Conn) {
 	s.init()
-	c := &conn{s: s, ctx: ctx}
-	c.init(nc)
+	c := &conn{s: s, ctx: ctx, given: nc}
+	c.initClient(nc)
 	if !s.enter(c) {
 		_ = nc.Close()
 		return

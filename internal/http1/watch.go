@@ -65,3 +65,16 @@ func (c *conn) resumeRead() {
 	c.stop.Store(false)
 	c.readBy = time.Time{}
 }
+
+// clientGone looks, from inside RawConn.Read, whether the client has gone. What
+// it has sent is of the next request.
+func (c *conn) clientGone() bool {
+	w := c.w
+	if w.w == len(w.in) {
+		return false
+	}
+	c.sock.drained = false
+	n, err := c.Read(w.in[w.w:])
+	w.w += n
+	return n == 0 && err != nil && err != errWouldBlock
+}

@@ -18,22 +18,37 @@ type wire struct {
 	net.Conn
 	raw             syscall.RawConn // of the TCP connection; nil if there is none
 	plain           bool            // Conn is that TCP connection
+	sock            *socket         // of clients: the TCP connection
 	readBy, writeBy time.Time
 	stop            atomic.Bool // ends reads, together with a deadline
 }
 
 func (w *wire) init(c net.Conn) {
 	w.Conn = c
-	if t, ok := c.(*tls.Conn); ok {
+	t, secure := c.(*tls.Conn)
+	if secure {
 		c = t.NetConn()
-	} else {
-		_, w.plain = c.(*net.TCPConn)
+	}
+	if s, ok := c.(*socket); ok {
+		w.sock, c = s, s.TCPConn
 	}
 	// Of the exact type only: another one may keep bytes that it has read.
 	if t, ok := c.(*net.TCPConn); ok {
 		w.raw, _ = t.SyscallConn()
+		w.plain = !secure && w.raw != nil
 	}
-	w.plain = w.plain && w.raw != nil
+}
+
+// initClient is init for a client's connection.
+func (w *wire) initClient(c net.Conn) {
+	w.init(c)
+	if w.plain {
+		w.sock = &socket{TCPConn: c.(*net.TCPConn)}
+		w.Conn = w.sock
+	}
+	if w.raw == nil {
+		w.sock = nil
+	}
 }
 
 // allow has reads end at until or before.
@@ -97,7 +112,7 @@ func (w *wire) closeWrite() {
 		_ = c.CloseWrite()
 	}
 	if t, ok := w.Conn.(*tls.Conn); ok {
-		if c, ok := t.NetConn().(*net.TCPConn); ok {
+		if c, ok := t.NetConn().(interface{ CloseWrite() error }); ok {
 			_ = c.CloseWrite()
 		}
 	}

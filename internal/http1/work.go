@@ -18,9 +18,10 @@ type work struct {
 	req  Request
 	resp Response
 
-	in   []byte // of the client
-	r, w int    // in[r:w] is unread
-	head int    // in[:head] is the head of the request under way
+	in      []byte // of the client
+	r, w    int    // in[r:w] is unread
+	scanned int    // how much of that has no end of a head
+	blank   bool   // an empty line came before it
 
 	out []byte // heads, and what of a body fits behind them
 
@@ -62,7 +63,9 @@ func (w *work) release() {
 	if cap(w.resp.Fields) > 128 {
 		w.resp.Fields = nil
 	}
-	w.r, w.w, w.head, w.br, w.bw = 0, 0, 0, 0, 0
+	w.r, w.w, w.br, w.bw = 0, 0, 0, 0
+	w.scanned, w.blank = 0, false
+	w.req.clear()
 	w.x = Exchange{Tried: w.x.Tried[:0]}
 	works.Put(w)
 }
