@@ -30,7 +30,7 @@ const (
 	// served is the name in the certificate.
 	served = "bench.example.com"
 	// small is the body of the small response.
-	small = "Hello from the backend: nothing to see here, but a hundred bytes of text and no more than that.\n"
+	small = "Hello from the backend: nothing to see here, but some hundred bytes of text and nothing more.\n"
 	// large is the size of the large response in bytes.
 	large = 1_000_000
 	// suite is the cipher suite of all connections. Left alone, OpenSSL's servers
@@ -56,8 +56,8 @@ type ring struct {
 	contenders []*contender
 }
 
-// settings are what the configuration files say. Times and numbers of requests
-// are such that no connection is closed while it is measured.
+// settings are what the configuration files say. Time-outs and numbers of
+// requests in them are such that no connection is closed while it is measured.
 type settings struct {
 	Dir, User, Pair, Listen, Backend, Small, Suite string
 	Connections                                    int // of clients
