@@ -7,8 +7,6 @@ import (
 	"time"
 )
 
-func (r *Request) hasBody() bool { return r.Body == Chunked || r.Body == Length && r.Length > 0 }
-
 // takeBody takes what has come of the request's body from the buffer.
 func (w *work) takeBody() *Error {
 	w.pump.on = false

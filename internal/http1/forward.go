@@ -287,11 +287,11 @@ func statusLine(b []byte, r *Response) []byte {
 // closedBy says what an error of a backend's connection means.
 func closedBy(err error) error {
 	switch {
-	case err == ErrClientAborted:
+	case errors.Is(err, ErrClientAborted):
 		return err
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return ErrBackendTimeout
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		return ErrBackendClosed
 	}
 	return &backendError{ErrBackendClosed, err}

@@ -20,6 +20,7 @@ type Field struct {
 // Framing is how the end of a message's body is known.
 type Framing uint8
 
+// How a body ends.
 const (
 	NoBody     Framing = iota // there is none
 	Length                    // Content-Length
@@ -34,6 +35,7 @@ const (
 // Ambiguous or Severe is an Error.
 type Class uint8
 
+// From the best to the worst.
 const (
 	Compliant  Class = iota
 	Acceptable       // against the letter of the RFCs, and no known risk

@@ -1,6 +1,7 @@
 package http1
 
 import (
+	"errors"
 	"io"
 	"strconv"
 	"time"
@@ -122,7 +123,7 @@ func (c *conn) stream(be *backend, left int64, chunk bool) error {
 		c.now = time.Now()
 		ended := false
 		switch {
-		case err == io.EOF && kind == UntilClose:
+		case kind == UntilClose && errors.Is(err, io.EOF):
 			ended = true
 		case err != nil:
 			return closedBy(err)

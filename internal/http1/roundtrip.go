@@ -1,6 +1,7 @@
 package http1
 
 import (
+	"errors"
 	"io"
 	"syscall"
 	"time"
@@ -15,7 +16,7 @@ func (b *backend) roundTrip(fd uintptr) bool {
 	if b.sent < len(b.out) {
 		n, err := again(syscall.Write, fd, b.out)
 		if n < len(b.out) {
-			if b.sent = max(n, 0); err != syscall.EAGAIN {
+			if b.sent = max(n, 0); !errors.Is(err, syscall.EAGAIN) {
 				b.err = err
 			}
 			return true
@@ -25,7 +26,7 @@ func (b *backend) roundTrip(fd uintptr) bool {
 	}
 	n, err := again(syscall.Read, fd, b.in)
 	switch {
-	case err == syscall.EAGAIN:
+	case errors.Is(err, syscall.EAGAIN):
 		return false
 	case err != nil:
 		b.err = err
@@ -40,7 +41,7 @@ func (b *backend) roundTrip(fd uintptr) bool {
 // again calls f until no signal interrupts it.
 func again(f func(int, []byte) (int, error), fd uintptr, p []byte) (int, error) {
 	for {
-		if n, err := f(int(fd), p); err != syscall.EINTR {
+		if n, err := f(int(fd), p); !errors.Is(err, syscall.EINTR) {
 			return n, err
 		}
 	}

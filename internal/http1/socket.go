@@ -2,6 +2,7 @@ package http1
 
 import (
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"syscall"
@@ -68,7 +69,7 @@ func (s *socket) Read(p []byte) (int, error) {
 	}
 	n, err := again(syscall.Read, s.fd, p)
 	switch {
-	case err == syscall.EAGAIN:
+	case errors.Is(err, syscall.EAGAIN):
 		s.drained = true
 		return 0, errWouldBlock
 	case err != nil:

@@ -91,7 +91,7 @@ func (t *tunnel) copy(dst, src *wire, buf []byte) (total int64) {
 			}
 			t.close()
 			return total
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			dst.closeWrite()
 			return total
 		default:

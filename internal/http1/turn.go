@@ -124,7 +124,7 @@ func (c *conn) steps1() bool {
 			if t.headBy.IsZero() {
 				t.headBy = c.now.Add(c.s.RequestHeaderTimeout)
 			}
-		case err == errWouldBlock:
+		case errors.Is(err, errWouldBlock):
 			c.pause()
 			return false
 		case err != nil:

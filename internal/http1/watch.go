@@ -1,6 +1,7 @@
 package http1
 
 import (
+	"errors"
 	"os"
 	"time"
 )
@@ -27,7 +28,7 @@ func (c *conn) startWatch(be *backend) {
 			now := time.Now()
 			n, err := c.read(room[w.n:], now, now.Add(24*time.Hour))
 			w.n += n
-			if err == os.ErrDeadlineExceeded {
+			if errors.Is(err, os.ErrDeadlineExceeded) {
 				return
 			}
 			if err != nil {
@@ -76,5 +77,5 @@ func (c *conn) clientGone() bool {
 	c.sock.drained = false
 	n, err := c.Read(w.in[w.w:])
 	w.w += n
-	return n == 0 && err != nil && err != errWouldBlock
+	return n == 0 && err != nil && !errors.Is(err, errWouldBlock)
 }

@@ -101,7 +101,7 @@ func (w *wire) silent() bool {
 	var p [1]byte
 	_ = w.raw.Control(func(fd uintptr) {
 		_, _, err := syscall.Recvfrom(int(fd), p[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		silent = err == syscall.EAGAIN || err == syscall.EINTR
+		silent = errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EINTR)
 	})
 	return silent
 }
