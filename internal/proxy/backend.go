@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/hex"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -203,14 +204,14 @@ func (k *backend) connect(ctx context.Context, key poolKey, config *tls.Config, 
 	k.track(c)
 	if len(head) > 0 {
 		if deadline, ok := ctx.Deadline(); ok {
-			c.SetWriteDeadline(deadline)
+			_ = c.SetWriteDeadline(deadline) // of a closed connection: the write says so
 		}
 		if _, err := c.Write(head); err != nil {
 			c.Close()
 			k.b.counters.connectErrors.Add(1)
 			return nil, err
 		}
-		c.SetWriteDeadline(time.Time{})
+		_ = c.SetWriteDeadline(time.Time{})
 	}
 	if !key.protocol.Secure() {
 		return c, nil
@@ -245,20 +246,13 @@ func (k *backend) pool(key poolKey, spec *Balancer) *http1.Pool {
 		},
 	})
 	k.pools[key] = p
-	if old != nil {
-		old.Close()
-	}
 	return p.Pool
 }
 
-// keep closes the pools that are not in use any more.
+// keep drops the pools that are not in use any more. They are not closed, nor are those that were
+// replaced: a request may just be on its way there. What they hold ends with the idle timeout.
 func (k *backend) keep(used map[poolKey]bool) {
-	for key, p := range k.pools {
-		if !used[key] {
-			p.Close()
-			delete(k.pools, key)
-		}
-	}
+	maps.DeleteFunc(k.pools, func(key poolKey, _ *pool) bool { return !used[key] })
 }
 
 // health is the backend's in the words of DescribeInstanceHealth.
@@ -271,8 +265,9 @@ func (k *backend) health(spec *Balancer) BackendHealth {
 		h.State, h.Reason, h.Description = OutOfService, ReasonELB, elsewhere
 	default:
 		k.mu.Lock()
-		h.State, h.Reason, h.Description = k.verdict.describe()
+		now := k.verdict
 		k.mu.Unlock()
+		h.State, h.Reason, h.Description = now.describe()
 	}
 	return h
 }

@@ -102,10 +102,9 @@ func (k *backend) judge(err error, spec *Balancer) {
 			log.Warn("backend out of service", "error", err)
 		}
 	}
-	if s1, r1, d1 := before.describe(); true {
-		if s2, r2, d2 := now.describe(); s1 != s2 || r1 != r2 || d1 != d2 {
-			k.b.p.changed()
-		}
+	_, _, was := before.describe()
+	if _, _, is := now.describe(); was != is {
+		k.b.p.changed()
 	}
 }
 
@@ -115,21 +114,25 @@ func check(ctx context.Context, dial dialer, b *Balancer, k *backend) error {
 	ctx, cancel := context.WithTimeout(ctx, h.Timeout)
 	defer cancel()
 	to := netip.AddrPortFrom(k.spec.Address, uint16(h.Port))
-	raw, err := dial(ctx, b, b.node(k.spec.Zone), to)
+	c, err := dial(ctx, b, b.node(k.spec.Zone), to)
 	if err != nil {
 		return fmt.Errorf("connect for a health check: %w", err)
 	}
-	defer raw.Close()
-	stop := context.AfterFunc(ctx, func() { raw.Close() })
+	defer c.Close()
+	stop := context.AfterFunc(ctx, func() { c.Close() })
 	defer stop()
-	var c net.Conn = raw
 	if h.Protocol.Secure() {
-		t := tls.Client(raw, backendTLS(nil, nil))
+		t := tls.Client(c, backendTLS(nil, nil))
 		if err := t.HandshakeContext(ctx); err != nil {
 			return fmt.Errorf("health check: %w", errors.Join(err, ctx.Err()))
 		}
-		c = t
+		return h.finish(ctx, t, to)
 	}
+	return h.finish(ctx, c, to)
+}
+
+// finish makes what of a check comes once there is a connection.
+func (h *HealthCheck) finish(ctx context.Context, c net.Conn, to netip.AddrPort) error {
 	if !h.Protocol.Web() {
 		return nil
 	}

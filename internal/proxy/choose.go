@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"github.com/tarn-eks/tarn/internal/http1"
@@ -32,11 +31,9 @@ type targets struct {
 // reach makes the targets of a node.
 func (n *node) reach(spec *Balancer, l *Listener, all []*backend, used map[*backend]map[poolKey]bool) *targets {
 	out := &targets{byCookie: map[string]*target{}}
-	// Connections to a zone that was left end soon, and go to any backend from another node until then.
-	key := poolKey{spec.node(n.zone), l.BackendPort, l.BackendProtocol}
-	own := !spec.CrossZone && slices.Contains(spec.Zones, n.zone)
+	key := poolKey{n.zone, l.BackendPort, l.BackendProtocol}
 	for _, k := range all {
-		if !spec.covers(k.spec.Zone) || own && k.spec.Zone != n.zone {
+		if !spec.covers(k.spec.Zone) || len(spec.Zones) > 0 && !spec.CrossZone && k.spec.Zone != n.zone {
 			continue
 		}
 		t := &target{backend: k, key: key}

@@ -50,7 +50,8 @@ func TestDirectorAllocatesNothing(t *testing.T) {
 		n.Done(&x)
 	}
 	once()
-	if allocs := testing.AllocsPerRun(1000, once); allocs > 0 {
+	// With the race detector, a sync.Pool forgets some of what it is given.
+	if allocs := testing.AllocsPerRun(1000, once); allocs > 0 && !raceEnabled {
 		t.Errorf("%v allocations per request", allocs)
 	}
 	if got := x.Pool.Any.(*backend).spec.ID; got != "i-2" {

@@ -99,14 +99,14 @@ func (d *Door) serve(ctx context.Context, l net.Listener, port int, open func(*r
 			waiting.Go(func() {
 				r := &replay{Conn: c}
 				end := context.AfterFunc(ctx, func() { c.Close() })
-				c.SetDeadline(time.Now().Add(helloTimeout))
+				_ = c.SetDeadline(time.Now().Add(helloTimeout))
 				id, ok := open(r, port)
 				<-places
 				if !end() || !ok {
 					c.Close()
 					return
 				}
-				c.SetDeadline(time.Time{})
+				_ = c.SetDeadline(time.Time{})
 				// Not waited for: it is the proxy's now, which waits for it itself.
 				if !d.proxy.goes(func() { d.proxy.ServeConn(id, port, r) }) {
 					c.Close()
@@ -205,7 +205,7 @@ func readHost(c *replay) (string, error) {
 // linger ends a connection such that what was written arrives: closing one with unread bytes would
 // reset it.
 func linger(c net.Conn) {
-	c.SetReadDeadline(time.Now().Add(time.Second))
+	_ = c.SetReadDeadline(time.Now().Add(time.Second))
 	if closeWrite(c) == nil {
 		_, _ = io.CopyN(io.Discard, c, 256<<10) // until the client closes, or the deadline
 	}

@@ -16,6 +16,7 @@ import (
 // Protocol is what a listener speaks with clients, or a balancer with a backend.
 type Protocol string
 
+// The protocols that there are.
 const (
 	HTTP  Protocol = "HTTP"
 	HTTPS Protocol = "HTTPS"

@@ -94,7 +94,7 @@ func (s *service) set(spec *Balancer, l *Listener, all []*backend, used map[*bac
 	s.now.Store(now)
 	for _, n := range old.nodes {
 		if !slices.Contains(now.nodes, n) { // its zone was left
-			n.targets.Store(n.reach(spec, l, all, used))
+			n.heir.Store(now.nodes[0])
 			s.b.p.goes(func() { n.shutdown(spec.grace()) })
 		}
 	}
@@ -105,7 +105,7 @@ func (s *service) set(spec *Balancer, l *Listener, all []*backend, used map[*bac
 func (s *service) node(zone string) *node {
 	nodes := s.now.Load().nodes
 	turn := int(s.turn.Add(1))
-	var any *node
+	var other *node
 	for i := range nodes {
 		n := nodes[(turn+i)%len(nodes)]
 		if zone != "" {
@@ -114,17 +114,17 @@ func (s *service) node(zone string) *node {
 			}
 			continue
 		}
-		if n.targets.Load().healthy() {
+		if n.reachable().healthy() {
 			return n
 		}
-		if any == nil {
-			any = n
+		if other == nil {
+			other = n
 		}
 	}
-	if any == nil { // the zone was left while the connection came
-		any = nodes[turn%len(nodes)]
+	if other == nil { // the zone was left while the connection came
+		other = nodes[turn%len(nodes)]
 	}
-	return any
+	return other
 }
 
 // unavailable is sent to those who are too many, where that can be done without waiting for them.
@@ -142,7 +142,7 @@ func (s *service) serve(c net.Conn, zone string) bool {
 	if n := counters.active.Add(1); limit > 0 && n > int64(limit) {
 		if s.shape.Protocol == HTTP {
 			counters.elb(503)
-			c.SetWriteDeadline(time.Now().Add(time.Second))
+			_ = c.SetWriteDeadline(time.Now().Add(time.Second))
 			_, _ = c.Write([]byte(unavailable)) // they hear of it or see the end
 		}
 		c.Close()
@@ -209,8 +209,18 @@ type node struct {
 	zone    string
 	targets atomic.Pointer[targets]
 	turn    atomic.Uint32
-	server  atomic.Pointer[server]
-	old     []*server // those before, for connections that are older; who holds Proxy.apply changes it
+	// heir is the node that takes over from one whose zone was left, while connections to that end.
+	heir   atomic.Pointer[node]
+	server atomic.Pointer[server]
+	old    []*server // those before, for connections that are older; who holds Proxy.apply changes it
+}
+
+// reachable are the targets now.
+func (n *node) reachable() *targets {
+	for heir := n.heir.Load(); heir != nil; heir = n.heir.Load() {
+		n = heir
+	}
+	return n.targets.Load()
 }
 
 // server is an http1.Server with what it was made of.

@@ -31,8 +31,8 @@ func TestPolicies(t *testing.T) {
 		name        string
 		policy      TLSPolicy
 		client      *tls.Config
-		version     uint16     // 0: no handshake
-		cipherSuite uint16     // 0: any
+		version     uint16 // 0: no handshake
+		cipherSuite uint16 // 0: any
 	}{
 		{"a CLB's default has no TLS 1.3", TLSPolicy{}, &tls.Config{}, tls.VersionTLS12, 0},
 		{"a CLB's default has TLS 1.0", TLSPolicy{}, &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS10, CipherSuites: weak}, tls.VersionTLS10, weak[0]},

@@ -88,10 +88,10 @@ func (t *tunnel) connect(spec *Balancer) bool {
 	ctx, cancel := context.WithTimeout(t.n.s.ctx, min(connectTimeout, t.idle))
 	defer cancel()
 	for {
-		to, full := t.n.targets.Load().next(t.n.turn.Add(1), tried, spec.Limits.BackendConnections)
+		to, full := t.n.reachable().next(t.n.turn.Add(1), tried, spec.Limits.BackendConnections)
 		if to == nil && full {
 			if !t.n.s.b.surge.wait(ctx, t.idle, func() bool {
-				to, full = t.n.targets.Load().next(t.n.turn.Add(1), tried, t.n.s.b.spec.Load().Limits.BackendConnections)
+				to, full = t.n.reachable().next(t.n.turn.Add(1), tried, t.n.s.b.spec.Load().Limits.BackendConnections)
 				return to != nil || !full
 			}) {
 				return false

@@ -22,7 +22,7 @@ func (n *node) Choose(x *http1.Exchange) (*http1.Pool, int) {
 	} else if status := n.admit(x, spec); status != 0 {
 		return nil, status
 	}
-	ts := n.targets.Load()
+	ts := n.reachable()
 	var from *target
 	if sticky := n.s.now.Load().listener.Sticky; sticky != nil {
 		from = sticky.find(x.Request, ts)
@@ -56,7 +56,7 @@ func (n *node) queue(x *http1.Exchange, spec *Balancer) (t *target) {
 	}
 	b.surge.wait(x.Context, spec.idle(), func() bool {
 		var full bool
-		t, full = n.targets.Load().least(n.turn.Add(1), x.Tried, b.spec.Load().Limits.BackendConnections)
+		t, full = n.reachable().least(n.turn.Add(1), x.Tried, b.spec.Load().Limits.BackendConnections)
 		return t != nil || !full
 	})
 	return t
