@@ -105,17 +105,17 @@ func referredTo(msg *dns.Msg, cut, name string) (below string, servers []*dns.NS
 // those in the zone itself, at those that their names have for the others.
 func (r *resolution) serverAddresses(apex string, servers []*dns.NS, glue []dns.RR) []netip.AddrPort {
 	var found []netip.AddrPort
-	add := func(rrs []dns.RR, name string) (any bool) {
+	add := func(rrs []dns.RR, name string) (had bool) {
 		for _, rr := range rrs {
 			a, ok := rr.(*dns.A)
 			if !ok || name != "" && dns.CanonicalName(a.Hdr.Name) != name {
 				continue
 			}
 			if addr, ok := netip.AddrFromSlice(a.A); ok {
-				found, any = append(found, netip.AddrPortFrom(addr.Unmap(), r.forward.port)), true
+				found, had = append(found, netip.AddrPortFrom(addr.Unmap(), r.forward.port)), true
 			}
 		}
-		return any
+		return had
 	}
 	for _, ns := range servers {
 		if len(found) >= maxServers {

@@ -13,6 +13,7 @@ const maxValues = 8
 // Policy says which options of a [Set] are in an answer.
 type Policy int
 
+// The policies.
 const (
 	Weighted   Policy = iota // one, by weight; any one where all weights are 0
 	Multivalue               // eight at most

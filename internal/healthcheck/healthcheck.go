@@ -16,6 +16,7 @@ import (
 // Kind is how an endpoint is looked at.
 type Kind int
 
+// The kinds.
 const (
 	TCP        Kind = iota // a connection must come about
 	HTTP                   // the status must be 200 to 399
