@@ -361,7 +361,7 @@ func playTCP(t *testing.T, file string, wanted func(script) bool, patience time.
 				if w.client {
 					p.pair = func() (net.Conn, net.Conn) {
 						a, b := pair()
-						return TLSServer(a, nil, server), tls.Client(b, client)
+						return TLSServer(a, server), tls.Client(b, client)
 					}
 				}
 				if w.backend {

@@ -5,19 +5,29 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"syscall"
 )
 
+// Replay is c with bytes that were read of it already. It is for ServeConn, and
+// for TLSServer.
+func Replay(c net.Conn, prefix []byte) net.Conn {
+	switch t := c.(type) {
+	case *net.TCPConn:
+		return &socket{TCPConn: t, prefix: prefix}
+	case *socket:
+		return &socket{TCPConn: t.TCPConn, prefix: append(slices.Clip(prefix), t.prefix...)}
+	}
+	return &prefixed{Conn: c, prefix: prefix}
+}
+
 // TLSServer is tls.Server for connections that ServeConn is given. With it, and
 // only with it, a connection over TLS that waits for a request has no buffer and
-// a small stack, and a request needs one system call less. prefix is what was
-// read of c already.
-func TLSServer(c net.Conn, prefix []byte, config *tls.Config) *tls.Conn {
-	if t, ok := c.(*net.TCPConn); ok {
-		return tls.Server(&socket{TCPConn: t, prefix: prefix}, config)
-	}
-	if len(prefix) > 0 {
-		c = &prefixed{Conn: c, prefix: prefix}
+// a small stack, and a request needs one system call less. c is a TCP connection
+// or what Replay made of one; any other is as with tls.Server.
+func TLSServer(c net.Conn, config *tls.Config) *tls.Conn {
+	if _, ok := c.(*net.TCPConn); ok {
+		c = Replay(c, nil)
 	}
 	return tls.Server(c, config)
 }

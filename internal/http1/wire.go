@@ -41,11 +41,10 @@ func (w *wire) init(c net.Conn) {
 
 // initClient is init for a client's connection.
 func (w *wire) initClient(c net.Conn) {
-	w.init(c)
-	if w.plain {
-		w.sock = &socket{TCPConn: c.(*net.TCPConn)}
-		w.Conn = w.sock
+	if t, ok := c.(*net.TCPConn); ok {
+		c = Replay(t, nil)
 	}
+	w.init(c)
 	if w.raw == nil {
 		w.sock = nil
 	}
