@@ -49,6 +49,9 @@ func deleteCommand(dataDir *string) *cobra.Command {
 			if err := stopRegion(cmd.Context(), *dataDir, cmd.OutOrStdout()); err != nil {
 				return err
 			}
+			if err := uninstallAll(cmd.Context(), *dataDir, cmd.OutOrStdout()); err != nil {
+				return err
+			}
 			if err := region.Delete(cmd.Context(), *dataDir); err != nil {
 				return err
 			}
@@ -69,7 +72,7 @@ func refuseForeign(dataDir string) error {
 	}
 	for _, e := range entries {
 		switch e.Name() {
-		case "baseline.json", "clusters", "credentials", "etcd", "instances", "log", "registry", "run", "session.key":
+		case "baseline.json", "ca", "clusters", "credentials", "etcd", "instances", "log", "mail", "registry", "run", "s3", "session.key":
 		default:
 			return fmt.Errorf("%s is no state directory of a region (it holds %s): nothing was deleted", dataDir, e.Name())
 		}
@@ -156,7 +159,8 @@ func statusCommand(dataDir *string) *cobra.Command {
 
 func printStatus(s region.Status, out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
-	fmt.Fprintf(w, "region\t%s\naccount\t%s\nAWS endpoint\t%s\nregistry\t%s\nkubeconfig\t%s\n", s.Region, s.Account, s.Endpoint, s.Registry, s.Kubeconfig)
+	fmt.Fprintf(w, "region\t%s\naccount\t%s\nAWS endpoint\t%s\nregistry\t%s\nDNS\t%s\nweb\t%s, %s\nCA\t%s\nkubeconfig\t%s\n",
+		s.Region, s.Account, s.Endpoint, s.Registry, s.DNS, s.HTTPS, s.HTTP, s.CA, s.Kubeconfig)
 	if s.Cluster != nil {
 		fmt.Fprintf(w, "cluster\t%s (Kubernetes v%s, %s)\n", s.Cluster.Name, s.Cluster.Version, s.Cluster.Endpoint)
 	}
@@ -167,6 +171,12 @@ func printStatus(s region.Status, out io.Writer) error {
 	fmt.Fprintf(w, "\nINSTANCE\tTYPE\tSTATE\tZONE\tADDRESS\tNODE GROUP\tAGE\n")
 	for _, i := range s.Instances {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", i.ID, i.Type, i.State, i.Zone, i.Address, i.Nodegroup, age(i.Launched))
+	}
+	if len(s.LoadBalancers) > 0 {
+		fmt.Fprintf(w, "\nLOAD BALANCER\tADDRESS\tPORTS\tIN SERVICE\tNAMES\n")
+		for _, b := range s.LoadBalancers {
+			fmt.Fprintf(w, "%s\t%s\t%s\t%d of %d\t%s\n", b.Name, b.Address, strings.Trim(fmt.Sprint(b.Ports), "[]"), b.InService, b.Instances, strings.Join(b.Names, ", "))
+		}
 	}
 	fmt.Fprintf(w, "\nPROCESS\tPID\tRESTARTS\tAGE\tLOG\n")
 	for _, p := range s.Processes {

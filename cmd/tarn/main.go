@@ -58,7 +58,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	root.AddCommand(
 		upCommand(&dataDir), downCommand(&dataDir), deleteCommand(&dataDir),
 		statusCommand(&dataDir), envCommand(&dataDir), kubectlCommand(&dataDir), awsCommand(&dataDir),
-		trailCommand(&dataDir), imageCommand(&dataDir), versionCommand(),
+		trailCommand(&dataDir), imageCommand(&dataDir), trustCommand(&dataDir), dnsCommand(&dataDir), versionCommand(),
 		regionRole(&dataDir), controlPlaneRole(), instanceRole(),
 	)
 	root.SetArgs(args)

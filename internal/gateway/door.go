@@ -75,6 +75,9 @@ func (g *Gateway) newDoor() (http.Handler, error) {
 		_, _ = w.Write(body) // or the client has gone
 	})
 	mux.HandleFunc("POST /_tarn/reset", g.reset)
+	for path, page := range g.cfg.Pages {
+		mux.Handle(path, page)
+	}
 	nothing := func(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusNotFound, map[string]string{
 			"message": "Here are GET /_tarn/health, GET /_tarn/operations and POST /_tarn/reset.",

@@ -73,6 +73,8 @@ type Config struct {
 	Trail           Recorder // nil: calls are not recorded
 	// Reset wipes what clients made. Nil: POST /_tarn/reset is refused.
 	Reset func(ctx context.Context) error
+	// Pages are what else is served without a signature, by its path below /_tarn/.
+	Pages map[string]http.Handler
 	// Ready tells what the region still waits for; nil, or no error, is ready.
 	Ready func() error
 	// PrincipalTags are the tags of the caller's user, or of its role and session,

@@ -78,14 +78,14 @@ func TestControlStatus(t *testing.T) {
 	if s, err = client.Status(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	want := &ClusterStatus{Name: "eks-work", Version: cluster.Version, Endpoint: "https://127.0.0.1:6443"}
+	want := &ClusterStatus{Name: "eks-work", Version: cluster.Version, Endpoint: "https://127.0.0.1:6443", DNS: "192.168.0.2", CA: r.layout.cluster("eks-work") + "/pki/ca.crt"}
 	if diff := cmp.Diff(want, s.Cluster); diff != "" {
 		t.Error(diff)
 	}
 	if s.Endpoint != "http://"+r.listen.endpoint.Addr().String() {
 		t.Errorf("the AWS endpoint is %s", s.Endpoint)
 	}
-	if s.DNS != "192.168.0.2" || s.Registry != r.listen.registry.Addr().String() || s.Kubeconfig != filepath.Join(string(r.layout), "kubeconfig") {
+	if s.DNS != r.listen.dns.Addr().String() || s.Registry != r.listen.registry.Addr().String() || s.Kubeconfig != filepath.Join(string(r.layout), "kubeconfig") {
 		t.Errorf("%+v", s)
 	}
 	i := made[0]

@@ -3,6 +3,7 @@ package region
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/tarn-eks/tarn/internal/proxy"
 	"github.com/tarn-eks/tarn/internal/service/ec2"
@@ -82,26 +83,18 @@ func found[T, R any](ctx context.Context, c *store.Collection[T], keys []string,
 	return all, nil
 }
 
-// elbHealth is what ELB asks of the proxy.
-type elbHealth struct{ proxy *proxy.Proxy }
+// elbHealth is what ELB and the naming loop ask of the balancing loop, which is
+// made after ELB.
+type elbHealth struct{ *Region }
 
 // Health implements elb.Health.
-func (e elbHealth) Health(_ context.Context, lb elb.LoadBalancer) ([]elb.InstanceHealth, error) {
-	var all []elb.InstanceHealth
-	for _, b := range e.proxy.Health(lb.ID) {
-		if !b.Draining {
-			all = append(all, elb.InstanceHealth{ID: b.ID, State: b.State, ReasonCode: b.Reason, Description: b.Description})
-		}
-	}
-	return all, nil
+func (r elbHealth) Health(ctx context.Context, lb elb.LoadBalancer) ([]elb.InstanceHealth, error) {
+	return r.balancing.Health(ctx, lb)
 }
 
 // InService implements naming.Health.
-func (e elbHealth) InService(lb elb.LoadBalancer) bool {
-	for _, b := range e.proxy.Health(lb.ID) {
-		if b.State == proxy.InService && !b.Draining {
-			return true
-		}
-	}
-	return false
+func (r elbHealth) InService(lb elb.LoadBalancer) bool {
+	return slices.ContainsFunc(r.balancing.Proxy().Health(lb.ID), func(b proxy.BackendHealth) bool {
+		return b.State == proxy.InService && !b.Draining
+	})
 }

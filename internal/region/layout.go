@@ -20,6 +20,7 @@ func (l layout) sessionKey() string         { return filepath.Join(string(l), "s
 func (l layout) authority() string          { return filepath.Join(string(l), "ca") }
 func (l layout) baseline() string           { return filepath.Join(string(l), "baseline.json") }
 func (l layout) mail() string               { return filepath.Join(string(l), "mail") }
+func (l layout) buckets() string            { return filepath.Join(string(l), "s3") }
 func (l layout) trail() string              { return filepath.Join(string(l), "log", "trail.json") }
 func (l layout) kubeconfig() string         { return filepath.Join(string(l), "kubeconfig") }
 func (l layout) cluster(name string) string { return filepath.Join(string(l), "clusters", name) }
@@ -28,6 +29,9 @@ func (l layout) log(name string) string     { return filepath.Join(string(l), "l
 
 // Kubeconfig is the kubeconfig of the region's cluster.
 func Kubeconfig(dataDir string) string { return layout(dataDir).kubeconfig() }
+
+// CAFile is the certificate that browsers must trust for those of ACM.
+func CAFile(dataDir string) string { return filepath.Join(layout(dataDir).authority(), "root.crt") }
 
 // TrailFile is the record of the AWS calls of a state directory.
 func TrailFile(dataDir string) string { return layout(dataDir).trail() }

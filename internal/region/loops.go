@@ -42,6 +42,7 @@ func (r *Region) startLoops() {
 		r.run("node groups", fleet.Run)
 		r.run("instances", booting.Run)
 		r.run("names", r.naming.Run)
+		r.run("load balancers", r.balancing.Run)
 		r.run("health of load balancers", r.nameLoadBalancers)
 		r.run("certificates", r.issuing().Run)
 	})

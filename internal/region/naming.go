@@ -65,7 +65,7 @@ func (r *Region) Hosted() hostdns.State {
 // nameLoadBalancers tells the naming loop when a load balancer's health changes.
 func (r *Region) nameLoadBalancers(ctx context.Context) error {
 	for {
-		changed := r.proxy.Changed()
+		changed := r.balancing.Proxy().Changed()
 		r.naming.Trigger()
 		select {
 		case <-changed:

@@ -20,6 +20,7 @@ import (
 	"github.com/tarn-eks/tarn/internal/healthcheck"
 	"github.com/tarn-eks/tarn/internal/hostdns"
 	"github.com/tarn-eks/tarn/internal/instance"
+	"github.com/tarn-eks/tarn/internal/loop/balancing"
 	"github.com/tarn-eks/tarn/internal/loop/filtering"
 	"github.com/tarn-eks/tarn/internal/loop/naming"
 	"github.com/tarn-eks/tarn/internal/namespace"
@@ -79,7 +80,7 @@ type Region struct {
 	hostdns   *hostdns.Host
 	naming    *naming.Loop
 	checker   *healthcheck.Checker
-	proxy     *proxy.Proxy
+	balancing *balancing.Loop
 	door      *proxy.Door
 	registry  *registry.Registry
 	trail     *trail.Trail
@@ -286,9 +287,6 @@ func (r *Region) Close(ctx context.Context) error {
 	networks := r.openedNetworks()
 	for _, n := range networks {
 		errs = append(errs, n.close())
-	}
-	if r.proxy != nil {
-		errs = append(errs, r.proxy.Close(ctx))
 	}
 	if r.checker != nil {
 		r.checker.Close()

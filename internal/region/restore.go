@@ -11,6 +11,7 @@ import (
 
 	eksapi "github.com/tarn-eks/tarn/internal/api/eks"
 	elbapi "github.com/tarn-eks/tarn/internal/api/elb"
+	"github.com/tarn-eks/tarn/internal/loop/balancing"
 	"github.com/tarn-eks/tarn/internal/service/ec2"
 	"github.com/tarn-eks/tarn/internal/service/eks"
 	"github.com/tarn-eks/tarn/internal/service/elb"
@@ -59,7 +60,7 @@ func (b belongings) foreign(all running) running {
 	}
 	f.balancers = all.balancers // Up makes none
 	for _, e := range all.enis {
-		if e.Requester == "amazon-elb" {
+		if e.Requester == balancing.Requester {
 			f.enis = append(f.enis, e)
 		}
 	}

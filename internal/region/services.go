@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,6 +22,7 @@ import (
 	"github.com/tarn-eks/tarn/internal/cluster"
 	"github.com/tarn-eks/tarn/internal/gateway"
 	"github.com/tarn-eks/tarn/internal/policy"
+	"github.com/tarn-eks/tarn/internal/service/acm"
 	"github.com/tarn-eks/tarn/internal/service/ec2"
 	"github.com/tarn-eks/tarn/internal/service/ecr"
 	"github.com/tarn-eks/tarn/internal/service/eks"
@@ -119,6 +121,7 @@ func (r *Region) openGateway() error {
 		},
 		Credentials: keyring{r.iam, r.sts}, Trail: r.trail, Messages: r.messages,
 		PrincipalTags: r.sts.PrincipalTags,
+		Pages:         map[string]http.Handler{acm.ApprovalPath: r.acm.Approval()},
 		Used: func(c caller.Caller, service, region string) {
 			r.iam.Touch(c.Principal, c.AccessKeyID, service, region)
 		},

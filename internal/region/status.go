@@ -5,27 +5,43 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tarn-eks/tarn/internal/cluster"
+	"github.com/tarn-eks/tarn/internal/proxy"
 	"github.com/tarn-eks/tarn/internal/service/ec2"
 	"github.com/tarn-eks/tarn/internal/subnet"
 )
 
 // Status is what `tarn status -o json` prints.
 type Status struct {
-	Region        string            `json:"region"`
-	Account       string            `json:"account"`
-	Endpoint      string            `json:"endpoint"` // of the AWS APIs
-	Kubeconfig    string            `json:"kubeconfig"`
-	CA            string            `json:"ca"`
-	DNS           string            `json:"dns"` // resolver in the VPC
-	Registry      string            `json:"registry"`
-	Cluster       *ClusterStatus    `json:"cluster"`
-	Nodegroups    []NodegroupStatus `json:"nodegroups"`
-	Instances     []InstanceStatus  `json:"instances"`
-	LoadBalancers []struct{}        `json:"loadBalancers"` // none until the balancing exists
-	Processes     []ProcessStatus   `json:"processes"`
+	Region        string               `json:"region"`
+	Account       string               `json:"account"`
+	Endpoint      string               `json:"endpoint"` // of the AWS APIs
+	Kubeconfig    string               `json:"kubeconfig"`
+	CA            string               `json:"ca"`    // of ACM's certificates
+	DNS           string               `json:"dns"`   // host's view of Route 53: an address with its port
+	HTTPS         string               `json:"https"` // the front doors, by which load
+	HTTP          string               `json:"http"`  // balancers are reached by their names
+	Registry      string               `json:"registry"`
+	Cluster       *ClusterStatus       `json:"cluster"`
+	Nodegroups    []NodegroupStatus    `json:"nodegroups"`
+	Instances     []InstanceStatus     `json:"instances"`
+	LoadBalancers []LoadBalancerStatus `json:"loadBalancers"`
+	Processes     []ProcessStatus      `json:"processes"`
+}
+
+// LoadBalancerStatus is a load balancer's part of Status.
+type LoadBalancerStatus struct {
+	Name      string `json:"name"`
+	DNSName   string `json:"dnsName"`
+	Address   string `json:"address"` // on the host; "" while it has none
+	Ports     []int  `json:"ports"`
+	InService int    `json:"inService"` // instances
+	Instances int    `json:"instances"`
+	// Names are those in Route 53 that lead to it.
+	Names []string `json:"names"`
 }
 
 // ClusterStatus is the cluster's part of Status.
@@ -33,6 +49,8 @@ type ClusterStatus struct {
 	Name     string `json:"name"`
 	Version  string `json:"version"`
 	Endpoint string `json:"endpoint"`
+	CA       string `json:"ca"`
+	DNS      string `json:"dns"` // the resolver in its VPC
 }
 
 // NodegroupStatus is a node group's part of Status.
@@ -82,7 +100,11 @@ func (r *Region) Status(ctx context.Context) (Status, error) {
 		Registry:      r.listen.registry.Addr().String(),
 		Nodegroups:    []NodegroupStatus{},
 		Instances:     []InstanceStatus{},
-		LoadBalancers: []struct{}{},
+		CA:            CAFile(string(r.layout)),
+		DNS:           r.listen.dns.Addr().String(),
+		HTTPS:         r.listen.https.Addr().String(),
+		HTTP:          r.listen.http.Addr().String(),
+		LoadBalancers: []LoadBalancerStatus{},
 		Processes: []ProcessStatus{{
 			Name: "region", PID: os.Getpid(), Started: r.started, Log: LogFile(string(r.layout)),
 		}},
@@ -93,11 +115,10 @@ func (r *Region) Status(ctx context.Context) (Status, error) {
 	}
 	for _, item := range clusters {
 		if c := r.describe(item.Value); c.Name == current {
-			s.CA = c.CAFile()
+			s.Cluster = &ClusterStatus{Name: c.Name, Version: cluster.Version, Endpoint: item.Value.Endpoint.URL, CA: c.CAFile()}
 			if n, err := r.networkOf(item.Value.VPC); err == nil {
-				s.DNS = subnet.Resolver(n.record.CIDR).String()
+				s.Cluster.DNS = subnet.Resolver(n.record.CIDR).String()
 			}
-			s.Cluster = &ClusterStatus{Name: c.Name, Version: cluster.Version, Endpoint: item.Value.Endpoint.URL}
 		}
 	}
 	groups, _, err := r.eks.Nodegroups.List(ctx, "")
@@ -109,6 +130,9 @@ func (r *Region) Status(ctx context.Context) (Status, error) {
 			Name: g.Value.Name, Cluster: g.Value.Cluster, InstanceType: g.Value.InstanceType, AutoScalingGroup: g.Value.GroupName,
 			Min: g.Value.Min, Max: g.Value.Max, Desired: g.Value.Desired,
 		})
+	}
+	if s.LoadBalancers, err = r.loadBalancerStatus(ctx); err != nil {
+		return s, err
 	}
 	instances, _, err := r.ec2.Instances.List(ctx, "")
 	if err != nil {
@@ -132,4 +156,33 @@ func (r *Region) Status(ctx context.Context) (Status, error) {
 		}
 	}
 	return s, nil
+}
+
+// loadBalancerStatus says how the load balancers do.
+func (r *Region) loadBalancerStatus(ctx context.Context) ([]LoadBalancerStatus, error) {
+	items, _, err := r.elb.LoadBalancers.List(ctx, "")
+	all := []LoadBalancerStatus{}
+	hosts := r.Hosted().Hosts
+	for _, item := range items {
+		lb := item.Value
+		s := LoadBalancerStatus{Name: lb.Name, DNSName: lb.DNSName, Ports: []int{}, Instances: len(lb.Instances), Names: []string{}}
+		for _, l := range lb.Listeners {
+			s.Ports = append(s.Ports, int(l.Port))
+		}
+		for _, b := range r.balancing.Proxy().Health(lb.ID) {
+			if b.State == proxy.InService && !b.Draining {
+				s.InService++
+			}
+		}
+		if lb.HostAddress.IsValid() {
+			s.Address = lb.HostAddress.String()
+		}
+		for _, name := range slices.Sorted(maps.Keys(hosts)) {
+			if hosts[name] == lb.HostAddress && name != strings.ToLower(lb.DNSName) {
+				s.Names = append(s.Names, name)
+			}
+		}
+		all = append(all, s)
+	}
+	return all, err
 }

@@ -14,9 +14,8 @@ import (
 	eksapi "github.com/tarn-eks/tarn/internal/api/eks"
 	elbapi "github.com/tarn-eks/tarn/internal/api/elb"
 	iamapi "github.com/tarn-eks/tarn/internal/api/iam"
-	route53api "github.com/tarn-eks/tarn/internal/api/route53"
-	"github.com/tarn-eks/tarn/internal/arn"
 	"github.com/tarn-eks/tarn/internal/caller"
+	"github.com/tarn-eks/tarn/internal/service/route53"
 	"github.com/tarn-eks/tarn/internal/service/tagging"
 )
 
@@ -74,7 +73,7 @@ func (r *Region) taggers() map[string]tagging.Source {
 		"route53": tagger{
 			tagged: r.route53.Tagged,
 			tag: func(ctx context.Context, arn string, tags map[string]string) error {
-				return r.tagRoute53(ctx, arn, tagList(tags, func(k, v *string) route53api.Tag { return route53api.Tag{Key: k, Value: v} }), nil)
+				return r.tagRoute53(ctx, arn, tags, nil)
 			},
 			untag: func(ctx context.Context, arn string, keys []string) error { return r.tagRoute53(ctx, arn, nil, keys) },
 		},
@@ -131,15 +130,18 @@ func keyList[T any](keys []string, of func(k *string) T) []T {
 // lastPart is what follows the last slash of an ARN.
 func lastPart(arn string) string { return arn[strings.LastIndexByte(arn, '/')+1:] }
 
-func (r *Region) tagRoute53(ctx context.Context, resource string, tags []route53api.Tag, keys []string) error {
-	a, err := arn.Parse(resource)
+// tagRoute53 makes as many calls as Route 53 wants: it takes ten tags at a time.
+func (r *Region) tagRoute53(ctx context.Context, arn string, tags map[string]string, keys []string) error {
+	calls, err := route53.TagCalls(arn, tags, keys)
 	if err != nil {
 		return err
 	}
-	kind, id, _ := strings.Cut(a.Resource, "/")
-	return r.asCaller(ctx, "route53", "ChangeTagsForResource", &route53api.ChangeTagsForResourceInput{
-		ResourceType: route53api.TagResourceType(kind), ResourceId: &id, AddTags: tags, RemoveTagKeys: keys,
-	})
+	for _, in := range calls {
+		if err := r.asCaller(ctx, "route53", "ChangeTagsForResource", in); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (r *Region) tagEC2(ctx context.Context, arn string, tags map[string]string) error {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 
+	"github.com/tarn-eks/tarn/internal/loop/balancing"
 	"github.com/tarn-eks/tarn/internal/loop/issuing"
 	"github.com/tarn-eks/tarn/internal/pki"
 	"github.com/tarn-eks/tarn/internal/proxy"
@@ -31,27 +33,23 @@ func (r *Region) openWeb(key []byte) error {
 	}); err != nil {
 		return err
 	}
-	r.openProxy()
 	r.elb = elb.New(elb.Config{
 		Client: client, Account: id.Account, Region: id.Region,
-		Network: elbNetwork{r.ec2}, Instances: elbInstances{r.ec2}, Certificates: r.acm, Health: elbHealth{r.proxy},
+		Network: elbNetwork{r.ec2}, Instances: elbInstances{r.ec2}, Certificates: r.acm, Health: elbHealth{r},
 	})
+	r.balancing = balancing.New(balancing.Config{
+		ELB: r.elb, EC2: r.ec2, ACM: r.acm, Host: sockets{r}, Account: id.Account, Region: id.Region,
+		Seed: string(r.layout), Logs: r.layout.buckets(), Logger: r.logger,
+		Await: func(ctx context.Context, eni string) error { return r.filtering.Await(ctx, eni) },
+	})
+	r.door = proxy.NewDoor(r.balancing.Proxy())
 	r.route53 = route53.New(route53.Config{
 		Client: client, Account: id.Account, Region: id.Region,
 		Network: route53VPCs{r.ec2}, LoadBalancers: route53LoadBalancers{r},
 		Applied: r.naming, Checker: r.naming, Answerer: r.naming,
 	})
-	r.naming.ELB, r.naming.Route53, r.naming.Health, r.naming.FrontDoor = r.elb, r.route53, elbHealth{r.proxy}, r.door
+	r.naming.ELB, r.naming.Route53, r.naming.Health, r.naming.FrontDoor = r.elb, r.route53, elbHealth{r}, r.door
 	return nil
-}
-
-// openProxy makes the data plane of load balancers, and the front doors to it.
-func (r *Region) openProxy() {
-	r.proxy = proxy.New(proxy.Config{
-		Listen: func(context.Context, *proxy.Balancer, string, int) (net.Listener, error) { return nil, nil },
-		Logger: r.logger,
-	})
-	r.door = proxy.NewDoor(r.proxy)
 }
 
 // serveWeb serves what the host has of the web: the name server and the front doors.
@@ -59,6 +57,53 @@ func (r *Region) serveWeb() {
 	r.run("DNS", func(ctx context.Context) error { return r.dns.Serve(ctx, r.listen.dnsPackets, r.listen.dns) })
 	r.run("front door for HTTPS", func(ctx context.Context) error { return r.door.ServeTLS(ctx, r.listen.https, 443) })
 	r.run("front door for HTTP", func(ctx context.Context) error { return r.door.ServeHTTP(ctx, r.listen.http, 80) })
+}
+
+// sockets opens load balancers' sockets in VPCs: it is the balancing loop's Host.
+type sockets struct{ *Region }
+
+// AddAddress implements balancing.Host.
+func (r sockets) AddAddress(vpc string, address netip.Addr) error {
+	n, err := r.network(vpc)
+	if err != nil {
+		return err
+	}
+	return n.vpc.AddAddress(address)
+}
+
+// RemoveAddress implements balancing.Host. With its VPC an address is gone, too.
+func (r sockets) RemoveAddress(vpc string, address netip.Addr) error {
+	n, err := r.network(vpc)
+	if err != nil {
+		return nil
+	}
+	return n.vpc.RemoveAddress(address)
+}
+
+// Listen implements balancing.Host.
+func (r sockets) Listen(ctx context.Context, vpc string, at netip.AddrPort) (net.Listener, error) {
+	n, err := r.network(vpc)
+	if err != nil {
+		return nil, err
+	}
+	return n.vpc.Listen(ctx, "tcp4", at.String())
+}
+
+// Dial implements balancing.Host.
+func (r sockets) Dial(ctx context.Context, vpc string, from netip.Addr, to netip.AddrPort) (net.Conn, error) {
+	n, err := r.network(vpc)
+	if err != nil {
+		return nil, err
+	}
+	return n.vpc.DialFrom(ctx, from, "tcp4", to.String())
+}
+
+func (r sockets) network(vpc string) (*network, error) {
+	n, err := r.networkOf(vpc)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", balancing.ErrNoNetwork, err)
+	}
+	return n, nil
 }
 
 // certificateUsers is what ACM asks of ELB.

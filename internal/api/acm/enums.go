@@ -4,6 +4,7 @@ package acm
 
 // The enumerations. A client may send values that are not listed.
 type (
+	CertificateExport                        string
 	CertificateStatus                        string
 	CertificateTransparencyLoggingPreference string
 	CertificateType                          string
@@ -22,6 +23,9 @@ type (
 )
 
 const (
+	CertificateExportEnabled  CertificateExport = "ENABLED"
+	CertificateExportDisabled CertificateExport = "DISABLED"
+
 	CertificateStatusPendingValidation  CertificateStatus = "PENDING_VALIDATION"
 	CertificateStatusIssued             CertificateStatus = "ISSUED"
 	CertificateStatusInactive           CertificateStatus = "INACTIVE"

@@ -43,6 +43,7 @@ type CertificateDetail struct {
 
 type CertificateOptions struct {
 	CertificateTransparencyLoggingPreference CertificateTransparencyLoggingPreference
+	Export                                   CertificateExport
 }
 
 type CertificateSummary struct {
@@ -64,6 +65,7 @@ type CertificateSummary struct {
 	IssuedAt                             *time.Time
 	ImportedAt                           *time.Time
 	RevokedAt                            *time.Time
+	ExportOption                         CertificateExport
 }
 
 type DeleteCertificateInput struct {
@@ -119,6 +121,7 @@ type Filters struct {
 	ExtendedKeyUsage []ExtendedKeyUsageName `aws:"extendedKeyUsage"`
 	KeyUsage         []KeyUsageName         `aws:"keyUsage"`
 	KeyTypes         []KeyAlgorithm         `aws:"keyTypes"`
+	ExportOption     CertificateExport      `aws:"exportOption"`
 }
 
 type GetAccountConfigurationInput struct {

@@ -56,6 +56,7 @@ func requested(context map[string][]string, in *acmapi.RequestCertificateInput) 
 	add("acm:certificateauthority", val(in.CertificateAuthorityArn))
 	if in.Options != nil {
 		add("acm:certificatetransparencylogging", string(in.Options.CertificateTransparencyLoggingPreference))
+		add("acm:export", string(in.Options.Export))
 	}
 }
 

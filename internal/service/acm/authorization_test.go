@@ -27,10 +27,10 @@ func TestAuthorization(t *testing.T) {
 		{"list", "ListCertificates", &acmapi.ListCertificatesInput{}, "*", nil},
 		{"request", "RequestCertificate", &acmapi.RequestCertificateInput{
 			DomainName: new("A.example.com"), SubjectAlternativeNames: []string{"b.example.com"}, ValidationMethod: acmapi.ValidationMethodDns,
-			KeyAlgorithm: acmapi.KeyAlgorithmRsa2048, Tags: tags, Options: &acmapi.CertificateOptions{CertificateTransparencyLoggingPreference: "ENABLED"},
+			KeyAlgorithm: acmapi.KeyAlgorithmRsa2048, Tags: tags, Options: &acmapi.CertificateOptions{CertificateTransparencyLoggingPreference: "ENABLED", Export: "ENABLED"},
 		}, prefix + "*", map[string][]string{
 			"aws:requesttag/stage": {"test"}, "aws:tagkeys": {"Stage"}, "acm:domainnames": {"a.example.com", "b.example.com"},
-			"acm:validationmethod": {"DNS"}, "acm:keyalgorithm": {"RSA_2048"}, "acm:certificatetransparencylogging": {"ENABLED"},
+			"acm:validationmethod": {"DNS"}, "acm:keyalgorithm": {"RSA_2048"}, "acm:certificatetransparencylogging": {"ENABLED"}, "acm:export": {"ENABLED"},
 		}},
 		{"import", "ImportCertificate", &acmapi.ImportCertificateInput{Tags: tags}, prefix + "*", asks},
 		{"re-import", "ImportCertificate", &acmapi.ImportCertificateInput{CertificateArn: &tagged}, tagged, has},

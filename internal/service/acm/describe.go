@@ -89,7 +89,15 @@ func (c Certificate) options() *acmapi.CertificateOptions {
 	if c.Type == acmapi.CertificateTypeImported {
 		return &acmapi.CertificateOptions{CertificateTransparencyLoggingPreference: acmapi.CertificateTransparencyLoggingPreferenceDisabled}
 	}
-	return &acmapi.CertificateOptions{CertificateTransparencyLoggingPreference: c.Logging}
+	return &acmapi.CertificateOptions{CertificateTransparencyLoggingPreference: c.Logging, Export: c.export()}
+}
+
+// export says whether the key may be exported.
+func (c Certificate) export() acmapi.CertificateExport {
+	if c.Exportable {
+		return acmapi.CertificateExportEnabled
+	}
+	return acmapi.CertificateExportDisabled
 }
 
 // eligibility says whether ACM renews the certificate by itself.

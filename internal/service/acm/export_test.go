@@ -17,8 +17,7 @@ import (
 	"testing"
 
 	sdk "github.com/aws/aws-sdk-go-v2/service/acm"
-
-	"github.com/tarn-eks/tarn/internal/service/acm"
+	"github.com/aws/aws-sdk-go-v2/service/acm/types"
 )
 
 func TestExport(t *testing.T) {
@@ -29,7 +28,18 @@ func TestExport(t *testing.T) {
 	}
 	_, err := export("secret")
 	fails(t, "not exportable", err, "ValidationException", "Certificate ARN: "+arn+" is not a private certificate")
-	f.change(arn, func(c *acm.Certificate) { c.Exportable = true })
+	requested, err := f.RequestCertificate(ctx, &sdk.RequestCertificateInput{
+		DomainName: new("export.example.com"), ValidationMethod: types.ValidationMethodDns, Options: &types.CertificateOptions{Export: types.CertificateExportEnabled},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	arn = *requested.CertificateArn
+	if o := f.describe(arn).Options; o.Export != types.CertificateExportEnabled {
+		t.Errorf("%+v", o)
+	}
+	_, err = f.UpdateCertificateOptions(ctx, &sdk.UpdateCertificateOptionsInput{CertificateArn: &arn, Options: &types.CertificateOptions{Export: types.CertificateExportDisabled}})
+	fails(t, "no more", err, "ValidationException", "cannot be changed")
 	_, err = export("secret")
 	fails(t, "pending", err, "RequestInProgressException", "has not yet been issued")
 	key := f.issue(arn)
@@ -58,6 +68,13 @@ func TestExport(t *testing.T) {
 	}
 	if got := decrypt(t, []byte(*out.PrivateKey), passphrase); !got.Equal(key) {
 		t.Error("another key")
+	}
+	list, err := f.ListCertificates(ctx, &sdk.ListCertificatesInput{Includes: &types.Filters{ExportOption: types.CertificateExportEnabled}})
+	if err != nil || len(list.CertificateSummaryList) != 1 || *list.CertificateSummaryList[0].CertificateArn != arn || !*list.CertificateSummaryList[0].Exported || list.CertificateSummaryList[0].ExportOption != types.CertificateExportEnabled {
+		t.Errorf("%+v, %v", list, err)
+	}
+	if _, err := f.RenewCertificate(ctx, &sdk.RenewCertificateInput{CertificateArn: &arn}); err != nil {
+		t.Errorf("renew what was exported: %v", err)
 	}
 	again, err := export(passphrase)
 	if err != nil || *again.PrivateKey == *out.PrivateKey {

@@ -71,6 +71,7 @@ func checkList(in *acmapi.ListCertificatesInput) error {
 		for i, a := range f.KeyTypes {
 			enum(&v, a, fmt.Sprintf("includes.keyTypes.%d.member", i+1), keyAlgorithms...)
 		}
+		enum(&v, f.ExportOption, "includes.exportOption", acmapi.CertificateExportDisabled, acmapi.CertificateExportEnabled)
 		known := append(slices.Clone(keyUsageNames), acmapi.KeyUsageNameAny, acmapi.KeyUsageNameCustom)
 		for i, u := range f.KeyUsage {
 			enum(&v, u, fmt.Sprintf("includes.keyUsage.%d.member", i+1), known...)
@@ -116,6 +117,9 @@ func (c Certificate) matches(in *acmapi.ListCertificatesInput) (bool, error) {
 	if f == nil {
 		f = &acmapi.Filters{}
 	}
+	if f.ExportOption != "" && f.ExportOption != c.export() {
+		return false, nil
+	}
 	types := f.KeyTypes
 	if len(types) == 0 {
 		types = defaultKeyTypes
@@ -160,6 +164,9 @@ func (s *Service) summary(c Certificate, used bool) (acmapi.CertificateSummary, 
 		Status:                               c.Status, Type: c.Type, KeyAlgorithm: shownAlgorithm(c.Algorithm),
 		KeyUsages: usages, ExtendedKeyUsages: purposes, InUse: &used, RenewalEligibility: c.eligibility(used),
 		CreatedAt: present(c.Created), IssuedAt: present(c.Issued), ImportedAt: present(c.Imported),
+	}
+	if c.Type != acmapi.CertificateTypeImported {
+		out.ExportOption = c.export()
 	}
 	if c.Exportable {
 		out.Exported = &c.Exported

@@ -93,6 +93,9 @@ func (s *Service) UpdateCertificateOptions(ctx context.Context, in *acmapi.Updat
 		default:
 			return acmapi.InvalidStateException.New("The options of certificate %s cannot be updated in the status %s.", *in.CertificateArn, c.Status)
 		}
+		if export := in.Options.Export; export != "" && export != c.export() {
+			return acmapi.ValidationException.New("The export option of certificate %s cannot be changed: it is set when the certificate is requested.", *in.CertificateArn)
+		}
 		if preference := in.Options.CertificateTransparencyLoggingPreference; preference != "" {
 			c.Logging = preference
 		}

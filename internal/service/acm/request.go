@@ -91,6 +91,7 @@ func (s *Service) newCertificate(in *acmapi.RequestCertificateInput) (Certificat
 	}
 	if o := in.Options; o != nil {
 		c.Logging = cmp.Or(o.CertificateTransparencyLoggingPreference, c.Logging)
+		c.Exportable = o.Export == acmapi.CertificateExportEnabled
 	}
 	var err error
 	if c.Tags, err = tagMap(in.Tags); err != nil {
@@ -157,6 +158,7 @@ func (v *violations) options(o *acmapi.CertificateOptions) {
 	}
 	enum(v, o.CertificateTransparencyLoggingPreference, "options.certificateTransparencyLoggingPreference",
 		acmapi.CertificateTransparencyLoggingPreferenceDisabled, acmapi.CertificateTransparencyLoggingPreferenceEnabled)
+	enum(v, o.Export, "options.export", acmapi.CertificateExportDisabled, acmapi.CertificateExportEnabled)
 }
 
 // names are the names of a request, each once.

@@ -62,6 +62,7 @@ func TestRequestIsRefused(t *testing.T) {
 		{"tag of AWS", sdk.RequestCertificateInput{DomainName: new("example.com"), Tags: []types.Tag{{Key: new("aws:x")}}}, "ValidationException", `Invalid Tag Key: "aws:x". AWS internal tags cannot be changed with this API`},
 		{"tag key", sdk.RequestCertificateInput{DomainName: new("example.com"), Tags: []types.Tag{{Key: new(strings.Repeat("X", 200))}}}, "ValidationException", "at 'tags.1.member.key' failed to satisfy constraint: Member must have length less than or equal to 128"},
 		{"tag value", sdk.RequestCertificateInput{DomainName: new("example.com"), Tags: []types.Tag{{Key: new("k"), Value: new("a;b")}}}, "ValidationException", "at 'tags.1.member.value'"},
+		{"export", sdk.RequestCertificateInput{DomainName: new("example.com"), Options: &types.CertificateOptions{Export: "MAYBE"}}, "ValidationException", "Value 'MAYBE' at 'options.export'"},
 		{"transparency", sdk.RequestCertificateInput{DomainName: new("example.com"), Options: &types.CertificateOptions{CertificateTransparencyLoggingPreference: "MAYBE"}}, "ValidationException", "at 'options.certificateTransparencyLoggingPreference' failed to satisfy constraint: Member must satisfy enum value set: [DISABLED, ENABLED]"},
 	} {
 		_, err := f.RequestCertificate(t.Context(), &tc.in)
