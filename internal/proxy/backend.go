@@ -168,14 +168,17 @@ func (k *backend) cut() {
 	}
 }
 
-// track remembers a connection, so that it can be cut off. It is not wrapped for that: the kernel copies
-// between bare TCP connections by itself. Closed ones are looked for now and then.
-func (k *backend) track(c net.Conn) {
+// track remembers a connection, so that it can be cut off. One of TCP is not wrapped for that, as the
+// kernel copies between bare ones by itself: those that are closed are looked for now and then.
+func (k *backend) track(c net.Conn) net.Conn {
+	if _, ok := c.(syscall.Conn); !ok {
+		c = &tracked{c, k}
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.conns[c] = struct{}{}
 	if len(k.conns) < k.prune {
-		return
+		return c
 	}
 	for c := range k.conns {
 		if isClosed(c) {
@@ -183,7 +186,23 @@ func (k *backend) track(c net.Conn) {
 		}
 	}
 	k.prune = max(64, 2*len(k.conns))
+	return c
 }
+
+// tracked is a connection that says when it is closed.
+type tracked struct {
+	net.Conn
+	k *backend
+}
+
+func (c *tracked) Close() error {
+	c.k.mu.Lock()
+	delete(c.k.conns, c)
+	c.k.mu.Unlock()
+	return c.Conn.Close()
+}
+
+func (c *tracked) CloseWrite() error { return closeWrite(c.Conn) }
 
 func isClosed(c net.Conn) bool {
 	s, ok := c.(syscall.Conn)
@@ -201,7 +220,7 @@ func (k *backend) connect(ctx context.Context, key poolKey, config *tls.Config, 
 		k.b.counters.connectErrors.Add(1)
 		return nil, err
 	}
-	k.track(c)
+	c = k.track(c)
 	if len(head) > 0 {
 		if deadline, ok := ctx.Deadline(); ok {
 			_ = c.SetWriteDeadline(deadline) // of a closed connection: the write says so

@@ -133,7 +133,9 @@ func BenchmarkChoose(b *testing.B) {
 // BenchmarkIdleTLS is the memory of a TLS connection that waits between requests, without the client's.
 func BenchmarkIdleTLS(b *testing.B) {
 	r := newRig(b)
-	r.backend("10.0.0.1:8080", nil)
+	r.backend("10.0.0.1:8080", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Connection", "close") // so that what is measured is not its connection
+	}))
 	lb := web("10.0.0.1")
 	lb.IdleTimeout = time.Minute
 	lb.Listeners = []Listener{{Port: 443, Protocol: HTTPS, BackendPort: 8080, BackendProtocol: HTTP, Certificate: certificate(b, "lb.test")}}

@@ -245,3 +245,27 @@ func TestBackendPublicKey(t *testing.T) {
 		}
 	}
 }
+
+// Connections of backends are known as long as they are open, whatever their kind.
+func TestTrack(t *testing.T) {
+	r := newRig(t)
+	l := r.tcp("10.0.0.1:8080", func(c *net.TCPConn) { _, _ = io.Copy(io.Discard, c) })
+	spec := web()
+	k := newBackend(newBalancer(r.Proxy, &spec), Backend{})
+	for range 500 {
+		k.track(dial(t, l.Addr().String())).Close()
+		c, other := net.Pipe()
+		k.track(c).Close()
+		other.Close()
+	}
+	if n := len(k.conns); n > 64 {
+		t.Errorf("%d connections are kept that are closed", n)
+	}
+	open := dial(t, l.Addr().String())
+	k.track(open)
+	for range 500 {
+		k.track(dial(t, l.Addr().String())).Close()
+	}
+	k.cut()
+	ended(t, open)
+}
