@@ -58,7 +58,7 @@ func TestAccessLogs(t *testing.T) {
 		b := &proxy.Balancer{ID: "1"}
 		logs.add(b, []byte("nobody wants this\n"))
 		logs.set([]elb.LoadBalancer{logged("1", "logs", "prod/web", 5)})
-		time.Sleep(start.Add(4*time.Minute + 59*time.Second + 500*time.Millisecond).Sub(time.Now()))
+		time.Sleep(time.Until(start.Add(4*time.Minute + 59*time.Second + 500*time.Millisecond)))
 		logs.add(b, []byte("one\n"))
 		logs.add(b, []byte("two\n"))
 		time.Sleep(600 * time.Millisecond) // the next interval has begun

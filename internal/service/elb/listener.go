@@ -89,7 +89,6 @@ func (s *Service) checkCertificate(ctx context.Context, id string) error {
 
 // same says whether two listeners do the same; policies do not count.
 func (l Listener) same(o Listener) bool {
-	l.Policies, o.Policies = nil, nil
 	return l.Protocol == o.Protocol && l.Port == o.Port && l.InstanceProtocol == o.InstanceProtocol && l.InstancePort == o.InstancePort && l.Certificate == o.Certificate
 }
 
