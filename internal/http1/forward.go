@@ -2,7 +2,6 @@ package http1
 
 import (
 	"errors"
-	"io"
 	"os"
 	"strconv"
 	"time"
@@ -46,7 +45,7 @@ func (c *conn) forward1() bool {
 	if err != nil && c.mayRetry(be, err) {
 		// One that had waited was dead. A new one will not be so for that reason.
 		c.release(be, false)
-		fresh, err2 := x.Pool.get(c.ctx, c.now, true)
+		fresh, err2 := x.Pool.get(c.ctx, c.now, true, false)
 		if err2 != nil {
 			x.Cause = err2
 			return c.answer(c.s.status(err2), true)
@@ -82,7 +81,7 @@ func (c *conn) connect() (*backend, int) {
 		case len(x.Tried) >= 64:
 			return nil, 503
 		}
-		be, err := pool.get(c.ctx, c.now, false)
+		be, err := pool.get(c.ctx, c.now, false, !c.w.req.idempotent())
 		if err == nil {
 			x.Cause = nil
 			c.use(be)
@@ -203,16 +202,18 @@ func (c *conn) roundTrip(be *backend) error {
 
 // mayRetry reports whether the request may be sent once more: the connection had
 // waited in the pool and died before any byte of a response, and either the
-// request is idempotent (RFC 9110, 9.2.2) or none of it went out.
+// request is idempotent or none of it went out.
 func (c *conn) mayRetry(be *backend, err error) bool {
 	w := c.w
 	if !be.reused || w.pump.on || c.watching != nil || w.bw != frontRoom || w.interim || !errors.Is(err, ErrBackendClosed) {
 		return false
 	}
-	if w.unsent {
-		return true
-	}
-	switch string(w.req.Method) {
+	return w.unsent || w.req.idempotent()
+}
+
+// idempotent is RFC 9110, 9.2.2.
+func (r *Request) idempotent() bool {
+	switch string(r.Method) {
 	case "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE":
 		return true
 	}
@@ -284,47 +285,6 @@ func statusLine(b []byte, r *Response) []byte {
 	return append(b, "\r\n"...)
 }
 
-// closedBy says what an error of a backend's connection means.
-func closedBy(err error) error {
-	switch {
-	case errors.Is(err, ErrClientAborted):
-		return err
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return ErrBackendTimeout
-	case errors.Is(err, io.EOF):
-		return ErrBackendClosed
-	}
-	return &backendError{ErrBackendClosed, err}
-}
-
-func responseError(err *Error) error { return &backendError{ErrBackendResponse, err} }
-
-// backendError is a kind of failure and what was behind it.
-type backendError struct{ kind, cause error }
-
-func (e *backendError) Error() string   { return e.kind.Error() + ": " + e.cause.Error() }
-func (e *backendError) Unwrap() []error { return []error{e.kind, e.cause} }
-
-// status is the answer to a request that failed so.
-func (s *Server) status(err error) int {
-	var e *Error
-	switch {
-	case errors.Is(err, ErrBackendResponse):
-		return 502
-	case errors.Is(err, ErrBackendClosed):
-		return s.ClosedStatus
-	case errors.Is(err, ErrBackendTimeout):
-		return 504
-	case errors.Is(err, ErrClientTimeout):
-		return 408
-	case errors.Is(err, ErrBackendConnect):
-		return 503
-	case errors.As(err, &e):
-		return e.Status
-	}
-	return 502
-}
-
 // readBackend reads once. Silence is waited out for IdleTimeout since c.now, or
 // since the last piece of the request's body went out. If it lasts for a second,
 // the client is watched: it may have gone.
@@ -359,48 +319,5 @@ func (c *conn) readBackend(be *backend, p []byte) (int, error) {
 		if !now.Before(until) {
 			return 0, os.ErrDeadlineExceeded
 		}
-	}
-}
-
-// finish ends the exchange and answers what could not be forwarded. sound says
-// that the backend's connection can take another request, as far as the response
-// goes.
-func (c *conn) finish(be *backend, sound bool, err error) (keep bool) {
-	w := c.w
-	x := &w.x
-	whole, cause := c.stopPump(be, err == nil)
-	if c.stopWatch() && err != nil {
-		cause = ErrClientAborted
-	}
-	if cause == nil {
-		cause = err
-	}
-	c.release(be, sound && whole && cause == nil)
-	x.Cause = cause
-	switch {
-	case err == nil:
-		// The client has its response. If that came before the end of its request, it
-		// cannot send another one.
-		if !whole || w.req.Close || w.closing {
-			c.unread = !whole || w.r < w.w
-			return false
-		}
-		return true
-	case x.StatusELB != 0:
-		c.cutting = true
-		return false
-	case errors.Is(cause, ErrClientAborted):
-		return false
-	}
-	return c.answer(c.s.status(cause), whole)
-}
-
-// release gives the backend's connection back.
-func (c *conn) release(be *backend, sound bool) {
-	c.use(nil)
-	if sound {
-		be.pool.put(be, c.now)
-	} else {
-		be.pool.discard(be)
 	}
 }

@@ -43,7 +43,9 @@ type backend struct {
 	pool   *Pool
 	since  time.Time // when it became idle
 	reused bool
-	fresh  bool // it was idle for so short a time that it need not be looked at
+	// bodied: its last request had a body. A backend that takes one for a request of
+	// its own answers that, too.
+	bodied bool
 
 	step    func(uintptr) bool // b.roundTrip
 	out, in []byte
@@ -53,8 +55,9 @@ type backend struct {
 	err     error
 }
 
-// recent is how short a time that is: longer than under load, shorter than any
-// backend's own timeout.
+// recent is how long ago a connection was used that need not be looked at: longer
+// than under load, shorter than any backend's own timeout. If it has died all the
+// same, the request must be one that can be sent again.
 const recent = 20 * time.Millisecond
 
 // NewPool returns a pool without connections.
@@ -103,7 +106,8 @@ func (p *Pool) drop(n int) {
 
 // get returns the connection that was used last, or a new one: always with
 // fresh, which also closes those that wait, since one of them was dead.
-func (p *Pool) get(ctx context.Context, now time.Time, fresh bool) (*backend, error) {
+// look has one looked at even if it was used a moment ago.
+func (p *Pool) get(ctx context.Context, now time.Time, fresh, look bool) (*backend, error) {
 	p.mu.Lock()
 	if fresh {
 		p.drop(len(p.idle))
@@ -115,8 +119,7 @@ func (p *Pool) get(ctx context.Context, now time.Time, fresh bool) (*backend, er
 		p.idle = p.idle[:n]
 		p.active++
 		p.mu.Unlock()
-		b.fresh = now.Sub(b.since) < recent
-		if b.fresh || b.silent() {
+		if !look && !b.bodied && now.Sub(b.since) < recent || b.silent() {
 			b.reused = true
 			return b, nil
 		}

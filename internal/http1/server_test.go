@@ -162,7 +162,7 @@ func TestPool(t *testing.T) {
 			return a, nil
 		}})
 		get := func(fresh bool) *backend {
-			b, err := p.get(context.Background(), time.Now(), fresh)
+			b, err := p.get(context.Background(), time.Now(), fresh, false)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -207,7 +207,7 @@ func TestPool(t *testing.T) {
 		p.Close()
 		p.put(c, time.Now())
 		stats(0, 0)
-		if _, err := p.get(context.Background(), time.Now(), false); err == nil || !strings.Contains(err.Error(), "out of service") {
+		if _, err := p.get(context.Background(), time.Now(), false, false); err == nil || !strings.Contains(err.Error(), "out of service") {
 			t.Fatal(err)
 		}
 	})
@@ -221,7 +221,7 @@ func TestConnectTimeout(t *testing.T) {
 			return nil, ctx.Err()
 		}})
 		start := time.Now()
-		_, err := p.get(context.Background(), start, false)
+		_, err := p.get(context.Background(), start, false, false)
 		if took := time.Since(start); took != 10*time.Second || err == nil {
 			t.Errorf("after %v: %v", took, err)
 		}
