@@ -47,9 +47,7 @@ func regionRole(dataDir *string) *cobra.Command {
 	f.StringVar(&id.Account, "account", "", "")
 	f.StringVar(&id.Region, "region", "", "")
 	f.BoolVar(&allowReset, "allow-reset", false, "")
-	f.IntVar(&id.Ports.Endpoint, "endpoint-port", 0, "")
-	f.IntVar(&id.Ports.API, "api-port", 0, "")
-	f.IntVar(&id.Ports.Registry, "registry-port", 0, "")
+	id.Ports.Flags(func(port *int, name, _ string, _ int) { f.IntVar(port, name, 0, "") })
 	return cmd
 }
 

@@ -49,12 +49,9 @@ group of three to five t3.medium.`,
 	f := cmd.Flags()
 	f.StringVarP(&o.file, "file", "f", "", "eksctl ClusterConfig")
 	f.StringVar(&o.account, "account", "000000000000", "AWS account id of a new region")
-	f.IntVar(&o.ports.Endpoint, "endpoint-port", 0, "loopback port of the AWS APIs (default 4566)")
-	f.IntVar(&o.ports.API, "api-port", 0, "loopback port of the Kubernetes API server (default 6443)")
-	f.IntVar(&o.ports.Registry, "registry-port", 0, "loopback port of the image registry (default 5000)")
-	f.IntVar(&o.ports.DNS, "dns-port", 0, "loopback port of the DNS server (default 5053)")
-	f.IntVar(&o.ports.HTTPS, "https-port", 0, "loopback port by which load balancers are reached by name (default 443)")
-	f.IntVar(&o.ports.HTTP, "http-port", 0, "the same without TLS (default 80)")
+	o.ports.Flags(func(port *int, name, what string, first int) {
+		f.IntVar(port, name, 0, fmt.Sprintf("loopback port of the %s (default %d)", what, first))
+	})
 	f.BoolVar(&o.allowReset, "allow-reset", false, "let POST /_tarn/reset wipe what clients made, for test suites")
 	f.BoolVar(&o.foreground, "foreground", false, "stay in the foreground; Ctrl-C stops the region")
 	f.DurationVar(&o.timeout, "timeout", 5*time.Minute, "how long to wait for the nodes")
@@ -218,9 +215,9 @@ func startRegion(ctx context.Context, dataDir string, id region.Identity, allowR
 }
 
 func regionArgs(dataDir string, id region.Identity, allowReset bool) []string {
-	return []string{"tarn", "region", "--data-dir", dataDir, "--account", id.Account, "--region", id.Region,
-		"--endpoint-port", fmt.Sprint(id.Ports.Endpoint), "--api-port", fmt.Sprint(id.Ports.API),
-		"--registry-port", fmt.Sprint(id.Ports.Registry), fmt.Sprintf("--allow-reset=%t", allowReset)}
+	args := []string{"tarn", "region", "--data-dir", dataDir, "--account", id.Account, "--region", id.Region, fmt.Sprintf("--allow-reset=%t", allowReset)}
+	id.Ports.Flags(func(port *int, name, _ string, _ int) { args = append(args, fmt.Sprintf("--%s=%d", name, *port)) })
+	return args
 }
 
 // stop stops the region and waits until it is gone.

@@ -38,8 +38,9 @@ func NewDoor(p *Proxy) *Door {
 	return d
 }
 
-// SetNames replaces the names: from host names, or wildcards such as *.example.com for one label, to
-// balancers' IDs. Connections that are open stay where they are.
+// SetNames replaces the names: from host names, or wildcards such as *.example.com for all names below,
+// to balancers' IDs. One of "" leads nowhere: it takes a name out of what a wildcard matches. Connections
+// that are open stay where they are.
 func (d *Door) SetNames(names map[string]string) {
 	folded := make(map[string]string, len(names))
 	for name, id := range names {
@@ -51,16 +52,17 @@ func (d *Door) SetNames(names map[string]string) {
 // fold is a name as it is looked up: in lower case, without the root's dot.
 func fold(name string) string { return strings.TrimSuffix(strings.ToLower(name), ".") }
 
-// find returns the balancer of a name: the name's own, or that of a wildcard in its first label's place.
+// find returns the balancer of a name: the name's own, or that of the longest wildcard above it.
 func (d *Door) find(name string) (id string, ok bool) {
 	names := *d.names.Load()
 	name = fold(name)
 	if id, ok = names[name]; ok && name != "" {
-		return id, true
+		return id, id != ""
 	}
-	if _, parent, cut := strings.Cut(name, "."); cut {
-		id, ok = names["*."+parent]
-		return id, ok
+	for _, above, cut := strings.Cut(name, "."); cut; _, above, cut = strings.Cut(above, ".") {
+		if id, ok = names["*."+above]; ok {
+			return id, id != ""
+		}
 	}
 	return "", false
 }

@@ -68,10 +68,12 @@ func TestDoorBySNI(t *testing.T) {
 		}
 	}
 	unrecognized("api.one.test") // no names yet
-	d.SetNames(map[string]string{"API.one.test.": "one", "*.two.test": "two", "special.two.test": "one", "plain.test": "plain", "gone.test": "gone"})
+	d.SetNames(map[string]string{"API.one.test.": "one", "*.two.test": "two", "special.two.test": "one", "plain.test": "plain", "gone.test": "gone", "out.two.test": "", "*.deep.two.test": "one"})
 	for _, tc := range []struct{ name, want string }{
 		{"api.one.test", "one.test 10.0.0.1:8080"},
 		{"api.two.test", "two.test 10.0.0.2:8080"},
+		{"a.b.two.test", "two.test 10.0.0.2:8080"},
+		{"a.b.deep.two.test", "one.test 10.0.0.1:8080"},
 		{"Special.Two.test", "one.test 10.0.0.1:8080"},
 	} {
 		for _, version := range []uint16{0, tls.VersionTLS12, tls.VersionTLS10} {
@@ -80,7 +82,7 @@ func TestDoorBySNI(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range []string{"", "one.test", "two.test", "a.b.two.test", "other.test", "plain.test", "gone.test"} {
+	for _, name := range []string{"", "one.test", "two.test", "out.two.test", "other.test", "plain.test", "gone.test"} {
 		unrecognized(name)
 	}
 	// What is no TLS gets no answer but the end.

@@ -22,6 +22,8 @@ func serverTLS(l *Listener) *tls.Config {
 		MinVersion:   tls.VersionTLS10, //nolint:gosec // what the policy says; a CLB's oldest
 		MaxVersion:   tls.VersionTLS12, // a CLB has no TLS 1.3
 		CipherSuites: l.TLS.CipherSuites,
+		// Responses are short, or long: small records first help neither.
+		DynamicRecordSizingDisabled: true,
 	}
 	if l.TLS.MinVersion != 0 {
 		c.MinVersion = l.TLS.MinVersion

@@ -114,6 +114,7 @@ func (r *Region) openNetwork(ctx context.Context, record ec2.VPC, subnets []subn
 	r.mu.Lock()
 	r.networks[record.ID] = n
 	r.mu.Unlock()
+	r.naming.Trigger() // what it has planned since furnish looked
 	return nil
 }
 

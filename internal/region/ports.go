@@ -47,6 +47,14 @@ var doors = []door{
 	{"front door for HTTP", "http-port", func(p *Ports) *int { return &p.HTTP }, func(l *listeners) *net.Listener { return &l.http }, true},
 }
 
+// Flags calls f for each port, with its flag, what it is for and the number that is
+// asked for first: the commands' flags are made of it.
+func (p *Ports) Flags(f func(port *int, name, what string, first int)) {
+	for _, d := range doors {
+		f(d.port(p), d.flag, d.what, *d.port(&DefaultPorts))
+	}
+}
+
 // listenLocal opens the region's ports and remembers which they are.
 func (r *Region) listenLocal() error {
 	known, err := LoadIdentity(string(r.layout))

@@ -35,6 +35,9 @@ func TestMain(m *testing.M) {
 		"listen":    listenProgram,
 		"reach":     reachProgram,
 		"isolated":  isolatedProgram,
+		"resolve":   resolveProgram,
+		"browse":    browseProgram,
+		"load":      loadProgram,
 	})
 }
 

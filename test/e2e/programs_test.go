@@ -28,41 +28,30 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fetchProgram is `fetch [-in PID] [-ca FILE] [-post] URL` in the scripts: one
-// HTTP GET, or a POST of nothing that may take minutes, from inside a process's
-// network if told so. It prints status and body.
+// fetchProgram is `fetch [-in PID] [-ca FILE] [-at ADDRESS] [-post] [-headers]
+// URL` in the scripts: one HTTP GET, or a POST of nothing that may take minutes,
+// from inside a process's network if told so, to another address than the URL's
+// if told so. It prints status and body.
 func fetchProgram() {
 	in := flag.Int("in", 0, "the process whose network namespace to use")
 	ca := flag.String("ca", "", "the only CA to trust")
+	at := flag.String("at", "", "where to connect to, in place of the URL's host: an address, with or without a port")
 	post := flag.Bool("post", false, "POST instead of GET")
+	headers := flag.Bool("headers", false, "print the response's header, too")
 	flag.Parse()
 	method, timeout := http.MethodGet, 20*time.Second
 	if *post {
 		method, timeout = http.MethodPost, 5*time.Minute
 	}
-	if err := fetch(*in, *ca, method, flag.Arg(0), timeout); err != nil {
+	if err := fetch(*in, *ca, *at, method, flag.Arg(0), timeout, *headers); err != nil {
 		fail(err)
 	}
 }
 
-func fetch(in int, ca, method, url string, timeout time.Duration) error {
-	transport := &http.Transport{
-		TLSClientConfig: &tls.Config{RootCAs: x509.NewCertPool()},
-		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			if err := enterNetwork(in); err != nil {
-				return nil, err
-			}
-			return (&net.Dialer{}).DialContext(ctx, network, address)
-		},
-	}
-	if ca != "" {
-		pem, err := os.ReadFile(ca)
-		if err != nil {
-			return err
-		}
-		if !transport.TLSClientConfig.RootCAs.AppendCertsFromPEM(pem) {
-			return fmt.Errorf("%s holds no certificate", ca)
-		}
+func fetch(in int, ca, at, method, url string, timeout time.Duration, headers bool) error {
+	transport, err := transportOf(ca, at, func() error { return enterNetwork(in) })
+	if err != nil {
+		return err
 	}
 	client := http.Client{Transport: transport, Timeout: timeout}
 	request, err := http.NewRequest(method, url, nil)
@@ -75,8 +64,44 @@ func fetch(in int, ca, method, url string, timeout time.Duration) error {
 	}
 	defer response.Body.Close()
 	fmt.Println(response.Status)
+	if headers {
+		if err := response.Header.Write(os.Stdout); err != nil {
+			return err
+		}
+		fmt.Println()
+	}
 	_, err = io.Copy(os.Stdout, response.Body)
 	return err
+}
+
+// transportOf makes a client's transport that trusts one CA only, connects to
+// another address than its URLs say, and calls enter before.
+func transportOf(ca, at string, enter func() error) (*http.Transport, error) {
+	transport := &http.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: x509.NewCertPool()},
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			if err := enter(); err != nil {
+				return nil, err
+			}
+			if host, _, err := net.SplitHostPort(at); err == nil && host != "" {
+				address = at
+			} else if at != "" {
+				_, port, _ := net.SplitHostPort(address)
+				address = net.JoinHostPort(at, port)
+			}
+			return (&net.Dialer{}).DialContext(ctx, network, address)
+		},
+	}
+	if ca != "" {
+		pem, err := os.ReadFile(ca)
+		if err != nil {
+			return nil, err
+		}
+		if !transport.TLSClientConfig.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("%s holds no certificate", ca)
+		}
+	}
+	return transport, nil
 }
 
 // enterNetwork puts this goroutine's thread into a process's network namespace,

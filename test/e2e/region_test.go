@@ -50,6 +50,8 @@ type region struct {
 	source                string // the root of the source tree
 	endpointPort          string
 	apiPort, registryPort string
+	// dnsPort is of the name server, the others of the front doors.
+	dnsPort, httpsPort, httpPort string
 }
 
 // newRegion makes the place for a region, and sees to it that no region is left
@@ -65,7 +67,10 @@ func newRegion(t testing.TB) *region {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &region{binary: binary(t), dir: dir, source: source, endpointPort: freePort(t), apiPort: freePort(t), registryPort: freePort(t)}
+	r := &region{
+		binary: binary(t), dir: dir, source: source, endpointPort: freePort(t), apiPort: freePort(t), registryPort: freePort(t),
+		dnsPort: freePort(t), httpsPort: freePort(t), httpPort: freePort(t),
+	}
 	release := r.guard(t)
 	t.Cleanup(func() {
 		defer release()
@@ -149,12 +154,18 @@ func (r *region) environment(env *testscript.Env) {
 	env.Setenv("AWS_PAGER", "")
 	env.Setenv("API_PORT", r.apiPort)
 	env.Setenv("REGISTRY_PORT", r.registryPort)
+	env.Setenv("DNS_PORT", r.dnsPort)
+	env.Setenv("HTTPS_PORT", r.httpsPort)
+	env.Setenv("HTTP_PORT", r.httpPort)
 	env.Setenv("EXAMPLES", filepath.Join(r.source, "examples"))
 }
 
 // ports are the flags of `tarn up` that choose the region's ports.
 func (r *region) ports() []string {
-	return []string{"--endpoint-port=" + r.endpointPort, "--api-port=" + r.apiPort, "--registry-port=" + r.registryPort}
+	return []string{
+		"--endpoint-port=" + r.endpointPort, "--api-port=" + r.apiPort, "--registry-port=" + r.registryPort,
+		"--dns-port=" + r.dnsPort, "--https-port=" + r.httpsPort, "--http-port=" + r.httpPort,
+	}
 }
 
 // nextPort is below the range that the kernel gives to outgoing connections, so

@@ -1,0 +1,168 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// resolveProgram is `resolve [-tcp] SERVER NAME TYPE` in the scripts: one DNS
+// question. It prints the response code, and a line for each record of the
+// answer, or of the authority if there is none.
+func resolveProgram() {
+	tcp := flag.Bool("tcp", false, "ask over TCP")
+	flag.Parse()
+	if err := resolve(*tcp, flag.Arg(0), flag.Arg(1), flag.Arg(2)); err != nil {
+		fail(err)
+	}
+}
+
+func resolve(tcp bool, server, name, kind string) error {
+	client := dns.Client{Timeout: 10 * time.Second}
+	if tcp {
+		client.Net = "tcp"
+	}
+	question := new(dns.Msg).SetQuestion(dns.Fqdn(name), dns.StringToType[kind])
+	answer, _, err := client.Exchange(question, server)
+	if err != nil {
+		return err
+	}
+	fmt.Println(dns.RcodeToString[answer.Rcode])
+	records := answer.Answer
+	if len(records) == 0 {
+		records = answer.Ns
+	}
+	for _, rr := range records {
+		fmt.Println(strings.Join(strings.Fields(rr.String()), " "))
+	}
+	return nil
+}
+
+// browseProgram is `browse [-map HOST=ADDRESS] [-screenshot FILE] URL` in the
+// scripts: headless Chromium opens a page, with the trust of the user whose home
+// HOME is. It prints the page as the browser has it: where the certificate is not
+// valid that is a warning.
+func browseProgram() {
+	hosts := flag.String("map", "", "the address of a host, as HOST=ADDRESS, as if the system's resolver said so")
+	screenshot := flag.String("screenshot", "", "the PNG file to write")
+	flag.Parse()
+	if err := browse(*hosts, *screenshot, flag.Arg(0)); err != nil {
+		fail(err)
+	}
+}
+
+func browse(hosts, screenshot, url string) error {
+	profile, err := os.MkdirTemp("", "tarn-e2e-browser-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(profile)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	// One run writes a picture or the page, not both.
+	outputs := []string{"--dump-dom"}
+	if screenshot != "" {
+		outputs = append(outputs, "--screenshot="+screenshot)
+	}
+	for _, output := range outputs {
+		args := []string{
+			"--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+			"--disable-component-update", "--disable-sync", "--window-size=800,400", "--timeout=20000", "--user-data-dir=" + profile, output,
+		}
+		if host, address, ok := strings.Cut(hosts, "="); ok {
+			args = append(args, "--host-resolver-rules=MAP "+host+" "+address)
+		}
+		out, err := exec.CommandContext(ctx, "/usr/bin/chromium", append(args, url)...).Output()
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			return fmt.Errorf("chromium: %w\n%s", err, exit.Stderr)
+		}
+		if err != nil {
+			return err
+		}
+		if output == "--dump-dom" {
+			fmt.Printf("%s\n", out)
+		}
+	}
+	return nil
+}
+
+// loadProgram is `load [-ca FILE] [-at ADDRESS] [-new] -until FILE URL` in the
+// scripts: eight clients send requests until the file exists, a minute at most.
+// It prints how many had which end, and which certificates were seen.
+func loadProgram() {
+	ca := flag.String("ca", "", "the only CA to trust")
+	at := flag.String("at", "", "where to connect to, in place of the URL's host")
+	fresh := flag.Bool("new", false, "a connection for each request")
+	until := flag.String("until", "", "the file that ends it")
+	flag.Parse()
+	if err := load(*ca, *at, *fresh, *until, flag.Arg(0)); err != nil {
+		fail(err)
+	}
+}
+
+func load(ca, at string, fresh bool, until, url string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	var mu sync.Mutex // guards ends
+	ends := map[string]int{}
+	count := func(end string) {
+		mu.Lock()
+		defer mu.Unlock()
+		ends[end]++
+	}
+	var clients sync.WaitGroup
+	for range 8 {
+		transport, err := transportOf(ca, at, func() error { return nil })
+		if err != nil {
+			return err
+		}
+		transport.DisableKeepAlives = fresh
+		client := http.Client{Transport: transport, Timeout: 20 * time.Second}
+		clients.Go(func() {
+			defer client.CloseIdleConnections()
+			pace := time.NewTicker(10 * time.Millisecond)
+			defer pace.Stop()
+			for ctx.Err() == nil {
+				count(request(&client, url, count))
+				if _, err := os.Stat(until); err == nil {
+					return
+				}
+				<-pace.C
+			}
+		})
+	}
+	clients.Wait()
+	for _, end := range slices.Sorted(maps.Keys(ends)) {
+		fmt.Println(ends[end], end)
+	}
+	return nil
+}
+
+// request sends one, and says how it ended.
+func request(client *http.Client, url string, count func(string)) string {
+	response, err := client.Get(url)
+	if err != nil {
+		return "failed: " + err.Error()
+	}
+	defer response.Body.Close()
+	if _, err := io.Copy(io.Discard, response.Body); err != nil {
+		return "failed: " + err.Error()
+	}
+	if response.TLS != nil {
+		count("certificate " + response.TLS.PeerCertificates[0].SerialNumber.Text(16))
+	}
+	return response.Status
+}
