@@ -21,6 +21,7 @@ var floors = []floor{
 	{"ground: what could be a module of its own", []string{
 		"internal/api",
 		"internal/arn",
+		"internal/hostedzone",
 		"internal/http1",
 		"internal/image",
 		"internal/instance/shim",

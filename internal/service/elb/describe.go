@@ -7,6 +7,7 @@ import (
 
 	"github.com/tarn-eks/tarn/internal/api"
 	elbapi "github.com/tarn-eks/tarn/internal/api/elb"
+	"github.com/tarn-eks/tarn/internal/hostedzone"
 	"github.com/tarn-eks/tarn/internal/store"
 )
 
@@ -76,7 +77,7 @@ func (s *Service) describe(lb LoadBalancer, groupNames map[string]string) elbapi
 			AppCookieStickinessPolicies: []elbapi.AppCookieStickinessPolicy{}, LBCookieStickinessPolicies: []elbapi.LBCookieStickinessPolicy{}, OtherPolicies: []string{},
 		},
 	}
-	if zone := HostedZones[s.scope.Region]; zone != "" {
+	if zone := hostedzone.OfLoadBalancers(s.scope.Region); zone != "" {
 		out.CanonicalHostedZoneNameID = &zone
 	}
 	if len(lb.SecurityGroups) > 0 {

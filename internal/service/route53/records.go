@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/tarn-eks/tarn/internal/hostedzone"
 )
 
 // HostedZone is the record of a hosted zone.
@@ -71,7 +73,7 @@ const (
 // the same zone, or of a load balancer.
 type Alias struct {
 	// Zone is the id of a hosted zone: the record set's own, or that which AWS has
-	// for the load balancers of a region (LoadBalancerZone).
+	// for the load balancers of a region (hostedzone.OfLoadBalancers).
 	Zone           string
 	Name           string // as Name writes it, a dualstack. of load balancers included
 	EvaluateHealth bool   `json:",omitempty"`
@@ -88,7 +90,7 @@ type GeoLocation struct {
 // ToLoadBalancer returns the DNS name of the load balancer that an alias stands
 // for, in lower case, without a dot at its end and without "dualstack.".
 func (a *Alias) ToLoadBalancer() (dnsName string, ok bool) {
-	if loadBalancerRegion(a.Zone) == "" {
+	if hostedzone.Region(a.Zone) == "" {
 		return "", false
 	}
 	return strings.TrimPrefix(strings.TrimSuffix(a.Name, "."), "dualstack."), true

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	route53api "github.com/tarn-eks/tarn/internal/api/route53"
+	"github.com/tarn-eks/tarn/internal/hostedzone"
 	"github.com/tarn-eks/tarn/internal/store"
 )
 
@@ -88,7 +89,7 @@ func (b *batch) checkTarget(ctx context.Context, set *RecordSet) error {
 		return nil
 	}
 	lies, exists := false, false
-	switch region := loadBalancerRegion(a.Zone); {
+	switch region := hostedzone.Region(a.Zone); {
 	case region != "":
 		suffix := "." + region + ".elb.amazonaws.com."
 		if strings.HasPrefix(region, "cn-") {
