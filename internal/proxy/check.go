@@ -64,23 +64,58 @@ func (v verdict) describe() (state, reason, description string) {
 	}
 }
 
+// eager is how long after a look at a backend that registers the next one follows.
+const eager = time.Second
+
 // watch checks a backend until its context ends: at once, and then about every interval, so that
-// balancers and backends do not all do so at the same time.
+// balancers and backends do not all do so at the same time. Between two checks it has a look, each
+// second, at one that is still registering: it is to be in service as soon as it can be. What such a
+// look does not find says nothing.
 func (k *backend) watch() {
 	for {
 		spec := k.b.spec.Load()
 		k.judge(check(k.ctx, k.b.p.cfg.Dial, spec, k), spec)
-		pause := time.Duration(float64(spec.HealthCheck.Interval) * (0.95 + 0.1*rand.Float64()))
+		due := time.Now().Add(time.Duration(float64(spec.HealthCheck.Interval) * (0.95 + 0.1*rand.Float64())))
+		if !k.await(due, spec) {
+			return
+		}
+	}
+}
+
+// await returns when the next check is due, or there is a reason for one now; it is false at the end.
+func (k *backend) await(due time.Time, spec *Balancer) bool {
+	for {
+		pause := time.Until(due)
+		looks := !k.known() && pause > eager
+		if looks {
+			pause = eager
+		}
 		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
 		case <-k.again:
 			timer.Stop()
+			return true
 		case <-k.ctx.Done():
 			timer.Stop()
-			return
+			return false
 		}
+		if !looks {
+			return true
+		}
+		ctx, cancel := context.WithDeadline(k.ctx, due)
+		if check(ctx, k.b.p.cfg.Dial, spec, k) == nil {
+			k.judge(nil, spec)
+		}
+		cancel()
 	}
+}
+
+// known says whether the checks have come to something.
+func (k *backend) known() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.verdict.known
 }
 
 // judge takes note of a check.

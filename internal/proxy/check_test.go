@@ -97,6 +97,11 @@ func TestCheckTimes(t *testing.T) {
 		state(registering)
 		time.Sleep(3 * time.Second)
 		state(failing)
+		// Meanwhile it was looked at; now that it has failed only the checks count.
+		if len(times) < 5 {
+			t.Errorf("%d looks at a backend that registers", len(times))
+		}
+		times = times[len(times)-1:]
 		up.Store(true)
 		changed := p.Changed()
 		time.Sleep(11 * time.Second)
@@ -131,6 +136,44 @@ func TestCheckTimes(t *testing.T) {
 			t.Fatal(err)
 		}
 		if h := p.Health("lb"); h[0].Description != elsewhere || h[0].Reason != ReasonELB {
+			t.Errorf("%+v", h)
+		}
+		if err := p.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestRegistering: a backend that comes up between two checks is in service within
+// a second.
+func TestRegistering(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var up atomic.Bool
+		p := New(Config{
+			Logger: slog.New(slog.DiscardHandler),
+			Listen: func(context.Context, *Balancer, string, int) (net.Listener, error) { return nil, nil },
+			Dial: func(context.Context, *Balancer, string, netip.AddrPort) (net.Conn, error) {
+				if !up.Load() {
+					return nil, errors.New("refused")
+				}
+				c, other := net.Pipe()
+				other.Close()
+				return c, nil
+			},
+		})
+		b := web("10.0.0.1")
+		b.Listeners = nil
+		b.HealthCheck = HealthCheck{Protocol: TCP, Port: 8080, Interval: 30 * time.Second, Timeout: 5 * time.Second, Healthy: 10, Unhealthy: 2}
+		if err := p.Apply(t.Context(), []Balancer{b}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(3*time.Second + time.Millisecond)
+		if h := p.Health("lb"); h[0].Description != registering {
+			t.Errorf("%+v", h)
+		}
+		up.Store(true)
+		time.Sleep(time.Second)
+		if h := p.Health("lb"); h[0].State != InService {
 			t.Errorf("%+v", h)
 		}
 		if err := p.Close(t.Context()); err != nil {
