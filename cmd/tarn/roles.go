@@ -61,6 +61,11 @@ const stopTimeout = 60 * time.Second
 // ready, if given, is called when the control socket answers.
 func serve(ctx context.Context, dataDir string, id region.Identity, allowReset bool, ready func(context.Context) error) (err error) {
 	debug.SetGCPercent(gcPercent)
+	// A Classic Load Balancer takes clients that know SHA-1 signatures only, as
+	// busybox's wget in many an image.
+	if err := os.Setenv("GODEBUG", "tlssha1=1"); err != nil {
+		return err
+	}
 	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	r, err := region.Open(ctx, region.Config{DataDir: dataDir, Identity: id, Version: version, AllowReset: allowReset, Logger: logger})
 	if err != nil {

@@ -11,11 +11,14 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/acm"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/eks"
+	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancing"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+	"github.com/aws/aws-sdk-go-v2/service/route53"
 )
 
 // accountProgram is `account CLUSTER` in the scripts: it prints what there is in
@@ -103,6 +106,11 @@ func accountCalls(cfg aws.Config, cluster string) []accountCall {
 		}),
 		see("add-ons", k.ListAddons, eks.ListAddonsInput{ClusterName: &cluster}, func(o *eks.ListAddonsOutput) any { return o.Addons }),
 		see("access entries", k.ListAccessEntries, eks.ListAccessEntriesInput{ClusterName: &cluster}, func(o *eks.ListAccessEntriesOutput) any { return o.AccessEntries }),
+		see("load balancers", elasticloadbalancing.NewFromConfig(cfg).DescribeLoadBalancers, elasticloadbalancing.DescribeLoadBalancersInput{}, func(o *elasticloadbalancing.DescribeLoadBalancersOutput) any {
+			return o.LoadBalancerDescriptions
+		}),
+		see("certificates", acm.NewFromConfig(cfg).ListCertificates, acm.ListCertificatesInput{}, func(o *acm.ListCertificatesOutput) any { return o.CertificateSummaryList }),
+		see("hosted zones", route53.NewFromConfig(cfg).ListHostedZones, route53.ListHostedZonesInput{}, func(o *route53.ListHostedZonesOutput) any { return o.HostedZones }),
 		see("repositories", r.DescribeRepositories, ecr.DescribeRepositoriesInput{}, func(o *ecr.DescribeRepositoriesOutput) any { return o.Repositories }),
 	}
 }

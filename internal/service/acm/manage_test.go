@@ -125,14 +125,14 @@ func TestUpdateOptions(t *testing.T) {
 	arn := f.request("example.com")
 	update := func() error {
 		_, err := f.UpdateCertificateOptions(t.Context(), &sdk.UpdateCertificateOptionsInput{CertificateArn: &arn, Options: &types.CertificateOptions{
-			CertificateTransparencyLoggingPreference: types.CertificateTransparencyLoggingPreferenceDisabled,
+			CertificateTransparencyLoggingPreference: types.CertificateTransparencyLoggingPreferenceDisabled, //nolint:staticcheck // the API still takes and shows it
 		}})
 		return err
 	}
 	if err := update(); err != nil {
 		t.Fatal(err)
 	}
-	if o := f.describe(arn).Options; o.CertificateTransparencyLoggingPreference != types.CertificateTransparencyLoggingPreferenceDisabled {
+	if o := f.describe(arn).Options; o.CertificateTransparencyLoggingPreference != types.CertificateTransparencyLoggingPreferenceDisabled { //nolint:staticcheck // the API still takes and shows it
 		t.Errorf("%+v", o)
 	}
 	f.change(arn, func(c *acm.Certificate) { c.Status = "FAILED" })

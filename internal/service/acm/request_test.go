@@ -63,7 +63,7 @@ func TestRequestIsRefused(t *testing.T) {
 		{"tag key", sdk.RequestCertificateInput{DomainName: new("example.com"), Tags: []types.Tag{{Key: new(strings.Repeat("X", 200))}}}, "ValidationException", "at 'tags.1.member.key' failed to satisfy constraint: Member must have length less than or equal to 128"},
 		{"tag value", sdk.RequestCertificateInput{DomainName: new("example.com"), Tags: []types.Tag{{Key: new("k"), Value: new("a;b")}}}, "ValidationException", "at 'tags.1.member.value'"},
 		{"export", sdk.RequestCertificateInput{DomainName: new("example.com"), Options: &types.CertificateOptions{Export: "MAYBE"}}, "ValidationException", "Value 'MAYBE' at 'options.export'"},
-		{"transparency", sdk.RequestCertificateInput{DomainName: new("example.com"), Options: &types.CertificateOptions{CertificateTransparencyLoggingPreference: "MAYBE"}}, "ValidationException", "at 'options.certificateTransparencyLoggingPreference' failed to satisfy constraint: Member must satisfy enum value set: [DISABLED, ENABLED]"},
+		{"transparency", sdk.RequestCertificateInput{DomainName: new("example.com"), Options: &types.CertificateOptions{CertificateTransparencyLoggingPreference: "MAYBE"}}, "ValidationException", "at 'options.certificateTransparencyLoggingPreference' failed to satisfy constraint: Member must satisfy enum value set: [DISABLED, ENABLED]"}, //nolint:staticcheck // the API still takes and shows it
 	} {
 		_, err := f.RequestCertificate(t.Context(), &tc.in)
 		fails(t, tc.name, err, tc.code, tc.message)
@@ -85,7 +85,7 @@ func TestRequestByDNS(t *testing.T) {
 		c.Type != types.CertificateTypeAmazonIssued || c.KeyAlgorithm != "RSA-2048" || *c.SignatureAlgorithm != "SHA256WITHRSA" ||
 		*c.Subject != "CN=api.example.com" || !c.CreatedAt.Equal(f.now) || c.IssuedAt != nil || c.NotAfter != nil || c.Serial != nil ||
 		c.RenewalEligibility != types.RenewalEligibilityIneligible || c.RenewalSummary != nil || c.InUseBy == nil || len(c.KeyUsages) != 0 ||
-		c.Options.CertificateTransparencyLoggingPreference != types.CertificateTransparencyLoggingPreferenceEnabled {
+		c.Options.CertificateTransparencyLoggingPreference != types.CertificateTransparencyLoggingPreferenceEnabled { //nolint:staticcheck // the API still takes and shows it
 		t.Errorf("%+v", c)
 	}
 	record := regexp.MustCompile(`^_[0-9a-f]{32}\.(api\.example\.com|www\.example\.org)\.$`)
