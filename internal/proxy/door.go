@@ -67,14 +67,14 @@ func (d *Door) find(name string) (id string, ok bool) {
 	return "", false
 }
 
-// ServeTLS hands over connections to the balancers' listeners on a port, which speak HTTPS or SSL, until
-// ctx ends; then it returns nil. It closes l. A client that names no balancer gets the TLS alert
+// ServeTLS hands over connections to the balancers' listeners on a port, which speak HTTPS, SSL or TCP,
+// until ctx ends; then it returns nil. It closes l. A client that names no balancer gets the TLS alert
 // unrecognized_name. Connections that were handed over are the proxy's.
 func (d *Door) ServeTLS(ctx context.Context, l net.Listener, port int) error {
 	return d.serve(ctx, l, port, d.tls)
 }
 
-// ServeHTTP is ServeTLS for listeners that speak HTTP. A client that names no balancer gets a 404.
+// ServeHTTP is ServeTLS for listeners that speak HTTP or TCP. A client that names no balancer gets a 404.
 func (d *Door) ServeHTTP(ctx context.Context, l net.Listener, port int) error {
 	return d.serve(ctx, l, port, d.http)
 }
@@ -142,9 +142,11 @@ func (d *Door) tls(c *replay, port int) (string, bool) {
 	if err != nil {
 		return "", false
 	}
-	id, ok := d.find(name)
-	if ok && d.proxy.Port(id, port).Secure() {
-		return id, true
+	// Behind a TCP listener the backends end TLS.
+	if id, ok := d.find(name); ok {
+		if speaks := d.proxy.Port(id, port); speaks.Secure() || speaks == TCP {
+			return id, true
+		}
 	}
 	if _, err := c.Conn.Write(unrecognized); err == nil {
 		linger(c.Conn)
@@ -165,8 +167,10 @@ func (d *Door) http(c *replay, port int) (string, bool) {
 	case err != nil:
 		return "", false
 	default:
-		if id, ok := d.find(host); ok && d.proxy.Port(id, port) == HTTP {
-			return id, true
+		if id, ok := d.find(host); ok {
+			if speaks := d.proxy.Port(id, port); speaks == HTTP || speaks == TCP {
+				return id, true
+			}
 		}
 	}
 	if _, err := fmt.Fprintf(c.Conn, noSuchHost, status, len(body), body); err == nil {

@@ -45,7 +45,7 @@ func TestDoorBySNI(t *testing.T) {
 		b.ID = id
 		all = append(all, b)
 	}
-	plain := l4(TCP, TCP, nil)
+	plain := l4(HTTP, HTTP, nil)
 	plain.ID = "plain"
 	r.apply(append(all, plain)...)
 	r.healthy("one", 1)
@@ -169,18 +169,21 @@ func TestDoorByHost(t *testing.T) {
 	for _, a := range []string{"10.0.0.1:8080", "10.0.0.2:8080"} {
 		r.backend(a, nil)
 	}
-	one, two := web("10.0.0.1"), web("10.0.0.2")
-	one.ID, two.ID = "one", "two"
-	r.apply(one, two)
+	one, two, raw := web("10.0.0.1"), web("10.0.0.2"), l4(TCP, TCP, nil, "10.0.0.2")
+	one.ID, two.ID, raw.ID = "one", "two", "raw"
+	raw.Listeners[0].Port = 80
+	r.apply(one, two, raw)
 	r.healthy("one", 1)
 	r.healthy("two", 1)
+	r.healthy("raw", 1)
 	d := NewDoor(r.Proxy)
-	d.SetNames(map[string]string{"one.test": "one", "*.two.test": "two"})
+	d.SetNames(map[string]string{"one.test": "one", "*.two.test": "two", "raw.test": "raw"})
 	at := r.door(d, d.ServeHTTP, 80)
 	for _, tc := range []struct{ request, want string }{
 		{"GET / HTTP/1.1\r\nHost: one.test\r\nConnection: close\r\n\r\n", "200 10.0.0.1:8080"},
 		{"GET / HTTP/1.1\r\nHost: ONE.test:80\r\nConnection: close\r\n\r\n", "200 10.0.0.1:8080"},
 		{"GET / HTTP/1.1\r\nHost: a.two.test.\r\nConnection: close\r\n\r\n", "200 10.0.0.2:8080"},
+		{"GET / HTTP/1.1\r\nHost: raw.test\r\nConnection: close\r\n\r\n", "200 10.0.0.2:8080"},
 		{"GET / HTTP/1.1\r\nHost: two.test\r\n\r\n", "404 No load balancer listens for HTTP on port 80 under this name.\n"},
 		{"GET / HTTP/1.0\r\n\r\n", "404 No load balancer listens for HTTP on port 80 under this name.\n"},
 		{"GET / HTTP/1.1\r\nHost: one.test\r\nHost: two.test\r\n\r\n", "400 The request cannot be read.\n"},
