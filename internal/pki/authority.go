@@ -152,15 +152,7 @@ func newAuthority(commonName string, key crypto.Signer, parent *CA) (*CA, error)
 		template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 		template.NotAfter = parent.Cert.NotAfter
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, signer.Cert, key.Public(), signer.key)
-	if err != nil {
-		return nil, fmt.Errorf("signing CA %s: %w", commonName, err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		return nil, fmt.Errorf("reading back CA %s: %w", commonName, err)
-	}
-	return &CA{Cert: cert, key: key}, nil
+	return signCA(template, key, signer)
 }
 
 // ServerRequest says which certificate a server is to have.

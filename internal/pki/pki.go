@@ -9,7 +9,6 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -71,13 +70,18 @@ func NewCA(commonName string) (*CA, error) {
 		BasicConstraintsValid: true,
 		IsCA:                  true,
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	return signCA(template, key, &CA{Cert: template, key: key})
+}
+
+// signCA has the signer, which may be the CA itself, sign a CA.
+func signCA(template *x509.Certificate, key crypto.Signer, signer *CA) (*CA, error) {
+	der, err := x509.CreateCertificate(rand.Reader, template, signer.Cert, key.Public(), signer.key)
 	if err != nil {
-		return nil, fmt.Errorf("signing CA %s: %w", commonName, err)
+		return nil, fmt.Errorf("signing CA %s: %w", template.Subject.CommonName, err)
 	}
 	cert, err := x509.ParseCertificate(der)
 	if err != nil {
-		return nil, fmt.Errorf("reading back CA %s: %w", commonName, err)
+		return nil, fmt.Errorf("reading back CA %s: %w", template.Subject.CommonName, err)
 	}
 	return &CA{Cert: cert, key: key}, nil
 }
@@ -85,31 +89,11 @@ func NewCA(commonName string) (*CA, error) {
 // EnsureCA loads the authority kept as dir/name.crt and dir/name.key, or makes
 // and keeps it. The key's file has mode 0600.
 func EnsureCA(dir, name, commonName string) (*CA, error) {
-	certFile, keyFile := filepath.Join(dir, name+".crt"), filepath.Join(dir, name+".key")
-	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+	ca, err := load(dir, name)
 	if errors.Is(err, fs.ErrNotExist) {
-		ca, err := NewCA(commonName)
-		if err != nil {
-			return nil, err
-		}
-		p, err := ca.pair()
-		if err != nil {
-			return nil, err
-		}
-		return ca, p.Write(dir, name)
+		return renew(dir, name, func() (*CA, error) { return NewCA(commonName) })
 	}
-	if err != nil {
-		return nil, fmt.Errorf("loading the CA in %s: %w", certFile, err)
-	}
-	cert, err := x509.ParseCertificate(pair.Certificate[0])
-	if err != nil {
-		return nil, fmt.Errorf("parsing the CA in %s: %w", certFile, err)
-	}
-	signer, ok := pair.PrivateKey.(crypto.Signer)
-	if !ok {
-		return nil, fmt.Errorf("the CA key in %s cannot sign", keyFile)
-	}
-	return &CA{Cert: cert, key: signer}, nil
+	return ca, err
 }
 
 // PEM is the authority's certificate.
