@@ -205,6 +205,11 @@ func TestPrintStatus(t *testing.T) {
 	started := time.Now().Add(-90*time.Second - 100*time.Millisecond)
 	s := region.Status{
 		Region: "ap-northeast-2", Account: "000000000000", Endpoint: "http://127.0.0.1:4566", Registry: "127.0.0.1:5000", Kubeconfig: "/var/lib/tarn/kubeconfig",
+		CA: "/var/lib/tarn/ca/root.crt", DNS: "127.0.0.1:5053", HTTPS: "127.0.0.1:443", HTTP: "127.0.0.1:80",
+		LoadBalancers: []region.LoadBalancerStatus{{
+			Name: "a15ae9210c5304ef3b1503801b186d10", Address: "127.98.235.118", Ports: []int{443, 80}, InService: 2, Instances: 3,
+			Names: []string{"api.example.com", "www.example.com"},
+		}},
 		Cluster: &region.ClusterStatus{Name: "eks-work", Version: "1.37.2", Endpoint: "https://127.0.0.1:6443"},
 		Nodegroups: []region.NodegroupStatus{{
 			Name: "eks-work-nodegroup", InstanceType: "t3.medium", Min: 3, Max: 5, Desired: 3,
@@ -221,7 +226,7 @@ func TestPrintStatus(t *testing.T) {
 	}
 	for file, s := range map[string]region.Status{
 		"testdata/status.txt":     s,
-		"testdata/no-cluster.txt": {Region: s.Region, Account: s.Account, Endpoint: s.Endpoint, Registry: s.Registry, Kubeconfig: s.Kubeconfig, Processes: s.Processes[:1]},
+		"testdata/no-cluster.txt": {Region: s.Region, Account: s.Account, Endpoint: s.Endpoint, Registry: s.Registry, Kubeconfig: s.Kubeconfig, CA: s.CA, DNS: s.DNS, HTTPS: s.HTTPS, HTTP: s.HTTP, Processes: s.Processes[:1]},
 	} {
 		var got bytes.Buffer
 		if err := printStatus(s, &got); err != nil {
