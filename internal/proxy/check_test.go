@@ -98,10 +98,12 @@ func TestCheckTimes(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		state(failing)
 		// Meanwhile it was looked at; now that it has failed only the checks count.
+		mu.Lock()
 		if len(times) < 5 {
 			t.Errorf("%d looks at a backend that registers", len(times))
 		}
 		times = times[len(times)-1:]
+		mu.Unlock()
 		up.Store(true)
 		changed := p.Changed()
 		time.Sleep(11 * time.Second)
