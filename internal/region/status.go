@@ -178,7 +178,7 @@ func (r *Region) loadBalancerStatus(ctx context.Context) ([]LoadBalancerStatus, 
 			s.Address = lb.HostAddress.String()
 		}
 		for _, name := range slices.Sorted(maps.Keys(hosts)) {
-			if hosts[name] == lb.HostAddress && name != strings.ToLower(lb.DNSName) {
+			if hosts[name] == lb.HostAddress && !strings.HasSuffix(name, strings.ToLower(lb.DNSName)) { // dualstack. is its own name, too
 				s.Names = append(s.Names, name)
 			}
 		}
