@@ -2,14 +2,10 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -105,33 +101,16 @@ func uninstallDNS(ctx context.Context, host *hostdns.Host, w io.Writer) (found b
 
 // hosted asks a region that runs what it hosts.
 func hosted(ctx context.Context, dataDir string) (hostdns.State, error) {
-	var state hostdns.State
-	if _, err := region.Dial(dataDir); errors.Is(err, region.ErrNotRunning) {
-		return state, fmt.Errorf("the region in %s is not running: `tarn up` starts it", dataDir)
-	} else if err != nil {
-		return state, err
+	client, err := region.Dial(dataDir)
+	if errors.Is(err, region.ErrNotRunning) {
+		return hostdns.State{}, fmt.Errorf("the region in %s is not running: `tarn up` starts it", dataDir)
 	}
-	client := http.Client{Transport: &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(dataDir, "run", "tarn.sock"))
-		},
-	}}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://region/dns", nil)
 	if err != nil {
-		return state, err
+		return hostdns.State{}, err
 	}
-	response, err := client.Do(request)
+	state, err := client.Hosted(ctx)
 	if err != nil {
-		return state, fmt.Errorf("talking to the region: %w", err)
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(response.Body, 1<<20))
-		return state, fmt.Errorf("asking the region what it hosts (`tarn down` and `tarn up` bring an older one to this version): %s", strings.TrimSpace(string(text)))
-	}
-	if err := json.NewDecoder(response.Body).Decode(&state); err != nil {
-		return state, fmt.Errorf("reading what the region hosts: %w", err)
+		return state, fmt.Errorf("asking the region what it hosts (`tarn down` and `tarn up` bring an older one to this version): %w", err)
 	}
 	return state, nil
 }
