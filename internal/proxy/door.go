@@ -80,7 +80,7 @@ func (d *Door) ServeHTTP(ctx context.Context, l net.Listener, port int) error {
 }
 
 // serve accepts connections, has open read who is wanted, and hands them over.
-func (d *Door) serve(ctx context.Context, l net.Listener, port int, open func(*replay, int) (id string, ok bool)) error {
+func (d *Door) serve(ctx context.Context, l net.Listener, port int, open func(*opening, int) (id string, ok bool)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { l.Close() })
@@ -99,7 +99,7 @@ func (d *Door) serve(ctx context.Context, l net.Listener, port int, open func(*r
 		if err == nil {
 			pause = 0
 			waiting.Go(func() {
-				r := &replay{Conn: c}
+				r := &opening{Conn: c}
 				end := context.AfterFunc(ctx, func() { c.Close() })
 				_ = c.SetDeadline(time.Now().Add(helloTimeout))
 				id, ok := open(r, port)
@@ -110,7 +110,7 @@ func (d *Door) serve(ctx context.Context, l net.Listener, port int, open func(*r
 				}
 				_ = c.SetDeadline(time.Time{})
 				// Not waited for: it is the proxy's now, which waits for it itself.
-				if !d.proxy.goes(func() { d.proxy.ServeConn(id, port, r) }) {
+				if !d.proxy.goes(func() { d.proxy.ServeConn(id, port, http1.Replay(c, r.read)) }) {
 					c.Close()
 				}
 			})
@@ -137,7 +137,7 @@ func (d *Door) serve(ctx context.Context, l net.Listener, port int, open func(*r
 var unrecognized = []byte{21, 3, 1, 0, 2, 2, 112}
 
 // tls reads the name from the ClientHello and leaves it to be read again.
-func (d *Door) tls(c *replay, port int) (string, bool) {
+func (d *Door) tls(c *opening, port int) (string, bool) {
 	name, err := readHello(c)
 	if err != nil {
 		return "", false
@@ -157,7 +157,7 @@ func (d *Door) tls(c *replay, port int) (string, bool) {
 const noSuchHost = "HTTP/1.1 %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s"
 
 // http reads the name from the first request and leaves it to be read again.
-func (d *Door) http(c *replay, port int) (string, bool) {
+func (d *Door) http(c *opening, port int) (string, bool) {
 	host, err := readHost(c)
 	status, body := "404 Not Found", fmt.Sprintf("No load balancer listens for HTTP on port %d under this name.\n", port)
 	var bad *http1.Error
@@ -180,7 +180,7 @@ func (d *Door) http(c *replay, port int) (string, bool) {
 }
 
 // readHost returns the host of the request that comes first, without the port.
-func readHost(c *replay) (string, error) {
+func readHost(c *opening) (string, error) {
 	buf := make([]byte, 4<<10)
 	n := 0
 	for {
@@ -192,7 +192,7 @@ func readHost(c *replay) (string, error) {
 		case perr != nil:
 			return "", perr
 		case used > 0:
-			c.again = buf[:n]
+			c.read = buf[:n]
 			host := r.Host
 			if i := bytes.LastIndexByte(host, ':'); i >= 0 && bytes.IndexByte(host[i:], ']') < 0 {
 				host = host[:i]
@@ -217,21 +217,8 @@ func linger(c net.Conn) {
 	}
 }
 
-// replay is a connection whose first bytes can be read again.
-type replay struct {
+// opening is the beginning of a connection: what was read of it is for the balancer, too.
+type opening struct {
 	net.Conn
-	again []byte
+	read []byte
 }
-
-func (c *replay) Read(p []byte) (int, error) {
-	if len(c.again) > 0 {
-		n := copy(p, c.again)
-		if c.again = c.again[n:]; len(c.again) == 0 {
-			c.again = nil
-		}
-		return n, nil
-	}
-	return c.Conn.Read(p)
-}
-
-func (c *replay) CloseWrite() error { return closeWrite(c.Conn) }

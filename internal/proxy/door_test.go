@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tarn-eks/tarn/internal/http1"
 )
 
 // door opens the rig's front door and returns where.
@@ -106,12 +108,12 @@ func TestDoorReadsSlowly(t *testing.T) {
 			_, _ = client.Write([]byte{b})
 		}
 	}()
-	r := &replay{Conn: server}
+	r := &opening{Conn: server}
 	name, err := readHello(r)
 	if name != "slow.test" || err != nil {
 		t.Fatalf("%q, %v", name, err)
 	}
-	if !bytes.Equal(r.again, hello) {
+	if !bytes.Equal(r.read, hello) {
 		t.Error("what was read is not what was sent")
 	}
 }
@@ -149,15 +151,15 @@ func (s *sink) SetWriteDeadline(time.Time) error { return nil }
 // FuzzHello holds the front door to leaving what it read for the listener, whatever comes.
 func FuzzHello(f *testing.F) {
 	f.Fuzz(func(t *testing.T, sent []byte) {
-		r := &replay{Conn: &sink{r: bytes.NewReader(sent)}}
+		r := &opening{Conn: &sink{r: bytes.NewReader(sent)}}
 		name, err := readHello(r)
 		if err != nil && name != "" {
 			t.Errorf("%q and %v", name, err)
 		}
-		if len(r.again) > maxHello || !bytes.HasPrefix(sent, r.again) {
-			t.Errorf("kept %d bytes that are not what was sent", len(r.again))
+		if len(r.read) > maxHello || !bytes.HasPrefix(sent, r.read) {
+			t.Errorf("kept %d bytes that are not what was sent", len(r.read))
 		}
-		all, err := io.ReadAll(r)
+		all, err := io.ReadAll(http1.Replay(r.Conn, r.read))
 		if err != nil || !bytes.Equal(all, sent) {
 			t.Errorf("%d bytes can be read again, %v; %d were sent", len(all), err, len(sent))
 		}

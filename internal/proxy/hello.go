@@ -11,9 +11,9 @@ import (
 // errHello ends the handshake that only reads the ClientHello.
 var errHello = errors.New("the ClientHello was read")
 
-// readHello returns the server name of a ClientHello, empty if it has none, and leaves all that was
-// read to be read again. crypto/tls reads it: what it takes from the listener later is the same.
-func readHello(c *replay) (name string, err error) {
+// readHello returns the server name of a ClientHello, empty if it has none, and keeps all that was
+// read. crypto/tls reads it: what it takes from the listener later is the same.
+func readHello(c *opening) (name string, err error) {
 	r := &recorder{Conn: c.Conn}
 	seen := false
 	err = tls.Server(r, &tls.Config{
@@ -23,7 +23,7 @@ func readHello(c *replay) (name string, err error) {
 			return nil, errHello
 		},
 	}).HandshakeContext(context.Background())
-	c.again = r.read
+	c.read = r.read
 	if seen {
 		return name, nil
 	}

@@ -150,9 +150,6 @@ func (s *service) serve(c net.Conn, zone string) bool {
 	}
 	counters.connections.Add(1)
 	n, now := s.node(zone), s.now.Load()
-	if r, ok := c.(*replay); ok {
-		c = http1.Replay(r.Conn, r.again)
-	}
 	if now.tls != nil {
 		c = http1.TLSServer(c, now.tls)
 	}
