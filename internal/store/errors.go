@@ -33,6 +33,8 @@ var (
 	ErrNotFound = errors.New("not found")
 	ErrExists   = errors.New("exists already")
 	ErrConflict = errors.New("changed by someone else")
+	// ErrTooLarge is of a commit with more than about 1.5 MB.
+	ErrTooLarge = errors.New("too large for one commit")
 )
 
 var (
@@ -63,6 +65,8 @@ func clientError(err error) error {
 		return nil
 	case errors.Is(err, rpctypes.ErrNoSpace):
 		return fmt.Errorf("%w: the state database has reached its size limit; delete resources if there are very many, and restart the region, which compacts it (%w)", ErrDiskFull, err)
+	case errors.Is(err, rpctypes.ErrRequestTooLarge):
+		return fmt.Errorf("%w (%w)", ErrTooLarge, err)
 	case errors.Is(err, rpctypes.ErrCompacted):
 		return fmt.Errorf("%w (%w)", ErrCompacted, err)
 	}

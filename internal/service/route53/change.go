@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"strings"
 
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-
 	"github.com/tarn-eks/tarn/internal/api"
 	route53api "github.com/tarn-eks/tarn/internal/api/route53"
 	"github.com/tarn-eks/tarn/internal/store"
@@ -36,7 +34,7 @@ func (s *Service) ChangeResourceRecordSets(ctx context.Context, in *route53api.C
 		}
 		change := s.newChange(it.Key, api.Val(in.ChangeBatch.Comment))
 		_, err = store.Commit(ctx, s.client, b.ops(s, change)...)
-		if errors.Is(err, rpctypes.ErrRequestTooLarge) { // a thousand very long names
+		if errors.Is(err, store.ErrTooLarge) { // a thousand very long names
 			err = invalidBatch([]string{"The change batch is too large."})
 		}
 		return change, goneMeanwhile(err)
