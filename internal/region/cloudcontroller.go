@@ -49,6 +49,7 @@ func (c cloudCredentials) environment(region, endpoint string) []string {
 		"AWS_EC2_METADATA_DISABLED=true",
 		"AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null", // the user's own are for AWS
 		"AWS_ACCESS_KEY_ID=", "AWS_SECRET_ACCESS_KEY=", "AWS_SESSION_TOKEN=", "AWS_PROFILE=",
+		"GODEBUG=", // what load balancers' old clients need, an API server does not
 	)
 }
 
