@@ -67,7 +67,7 @@ func poll(program []string, wanted func(output []byte) bool) ([]byte, error) {
 			if err != nil {
 				return stdout.Bytes(), fmt.Errorf("still failing after %s: %w\n%s", patience, err, stderr.Bytes())
 			}
-			return stdout.Bytes(), fmt.Errorf("the output is not yet as wanted after %s", patience)
+			return stdout.Bytes(), fmt.Errorf("the output is not yet as wanted after %s: %s", patience, stdout.Bytes())
 		case <-tick.C:
 		}
 	}
