@@ -29,7 +29,9 @@ LDFLAGS    := -s -w -X main.version=$(VERSION) \
 
 LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-SHIM       := internal/instance/shim/bin/containerd-shim-runc-v2
+SHIM       := internal/instance/programs/bin/containerd-shim-runc-v2
+CNI        := internal/instance/programs/bin/aws-cni
+CNI_SRCS   := $(shell find cmd/aws-cni internal/cni internal/namespace -name '*.go' -not -name '*_test.go')
 IMAGES     := images/dist/index.json
 IMAGE_SRCS := $(shell find images examples/backend-app internal/image -name '*.go' -not -name '*_test.go')
 # -buildvcs=false: VERSION says it already, and a tree without git builds too.
@@ -54,13 +56,16 @@ setup-test:
 ##@ Build
 
 .PHONY: build
-build: shim images ## Build bin/tarn, with the images and the shim in it
+build: programs images ## Build bin/tarn, with the images and the instances' programs in it
 	$(GO_BUILD) -ldflags '$(LDFLAGS)' -o bin/tarn ./cmd/tarn
 
-.PHONY: shim
-shim: $(SHIM) ## Build containerd's runc shim, which bin/tarn carries
-$(SHIM): go.mod internal/instance/shim/shim.go
-	go generate ./internal/instance/shim
+.PHONY: programs
+programs: $(SHIM) $(CNI) ## Build containerd's runc shim and the CNI plugin, which bin/tarn carries
+$(SHIM): go.mod internal/instance/programs/programs.go
+	go generate -run shim ./internal/instance/programs
+	@touch $@
+$(CNI): go.mod internal/instance/programs/programs.go $(CNI_SRCS)
+	go generate -run aws-cni ./internal/instance/programs
 	@touch $@
 
 .PHONY: images
@@ -74,7 +79,7 @@ generate: ## Make all generated files anew
 
 .PHONY: clean
 clean: ## Remove what was built; Go's cache and regions stay
-	rm -rf bin $(SHIM) images/dist/blobs images/dist/index.json images/dist/oci-layout
+	rm -rf bin $(SHIM) $(CNI) images/dist/blobs images/dist/index.json images/dist/oci-layout
 
 ##@ Test
 

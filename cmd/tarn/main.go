@@ -13,8 +13,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/tarn-eks/tarn/internal/cni"
-	"github.com/tarn-eks/tarn/internal/instance"
 	"github.com/tarn-eks/tarn/internal/region"
 )
 
@@ -22,11 +20,6 @@ import (
 var version = "dev"
 
 func main() {
-	// containerd runs this binary as the CNI plugin, by that name.
-	if filepath.Base(os.Args[0]) == instance.CNIPlugin {
-		cni.Main()
-		return
-	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {

@@ -24,7 +24,7 @@ var floors = []floor{
 		"internal/hostedzone",
 		"internal/http1",
 		"internal/image",
-		"internal/instance/shim",
+		"internal/instance/programs",
 		"internal/instancetype",
 		"internal/namespace",
 		"internal/pki",

@@ -172,7 +172,7 @@ func TestCheck(t *testing.T) {
 	if n, ok := level("internal/loop/fleet"); !ok || floors[n].name != "loops" {
 		t.Errorf("internal/loop/fleet is on floor %d (%v)", n, ok)
 	}
-	for room, want := range map[string]string{"internal/instance": "parts", "internal/instance/shim": "ground"} {
+	for room, want := range map[string]string{"internal/instance": "parts", "internal/instance/programs": "ground"} {
 		if n, ok := level(room); !ok || !strings.HasPrefix(floors[n].name, want) {
 			t.Errorf("%s is on floor %d (%v), not among the %s", room, n, ok, want)
 		}

@@ -18,13 +18,19 @@ type Machine struct {
 	Config     Config
 	Dir        string // the instance's disk
 	Namespaces namespace.Set
-	Shim       []byte // containerd's runc shim
+	Programs   Programs
+}
+
+// Programs are the executables that an instance runs once per pod.
+type Programs struct {
+	Shim []byte // containerd's runc shim
+	CNI  []byte // the network plugin
 }
 
 // Prepare makes the instance's disk, cgroup, namespaces and root file system,
 // or keeps those that are there.
 func (m Machine) Prepare() error {
-	if err := m.Config.prepare(m.Dir, m.Shim); err != nil {
+	if err := m.Config.prepare(m.Dir, m.Programs); err != nil {
 		return err
 	}
 	group, err := newCgroup(m.Config.Cgroup)

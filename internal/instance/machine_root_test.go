@@ -34,7 +34,7 @@ func newMachine(t *testing.T) (m Machine, dataDir string) {
 		t.Fatal(err)
 	}
 	m = Machine{
-		Config: testConfig(), Dir: filepath.Join(dataDir, "instances", "i-0"), Shim: []byte("#!/bin/sh\necho shim\n"),
+		Config: testConfig(), Dir: filepath.Join(dataDir, "instances", "i-0"), Programs: Programs{Shim: []byte("#!/bin/sh\necho shim\n"), CNI: []byte("#!/bin/sh\necho plugin\n")},
 		Namespaces: namespace.Set{Net: filepath.Join(pins, "i-0.net"), Mount: filepath.Join(pins, "i-0.mnt"), UTS: filepath.Join(pins, "i-0.uts")},
 	}
 	m.Config.Cgroup = top + "/i-0"
@@ -119,7 +119,7 @@ func TestMachine(t *testing.T) {
 		{"files that do not", "echo y >/tmp/y && echo y >/run/y && cat /tmp/y", "y"},
 		{"the shim", "containerd-shim-runc-v2", "shim"},
 		{"this program", "TARN_TEST_CHILD=name " + tarnPath, "tarn"},
-		{"this program as the CNI plugin", "TARN_TEST_CHILD=name " + CNIBinDir + "/" + CNIPlugin, CNIPlugin},
+		{"the CNI plugin", CNIBinDir + "/" + CNIPlugin, "plugin"},
 		{"the machine's cgroups", "ls -d /sys/fs/cgroup", "/sys/fs/cgroup"},
 	} {
 		if got, err := m.inside(t, test.script); err != nil || got != test.want {

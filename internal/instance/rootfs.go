@@ -55,7 +55,7 @@ func (c Config) files() map[string]string {
 }
 
 // prepare makes the instance's own directories below dir and fills /etc.
-func (c Config) prepare(dir string, shim []byte) error {
+func (c Config) prepare(dir string, programs Programs) error {
 	for _, name := range own {
 		if err := os.MkdirAll(filepath.Join(dir, name), 0o755); err != nil {
 			return fmt.Errorf("making the root of %s: %w", c.ID, err)
@@ -69,20 +69,18 @@ func (c Config) prepare(dir string, shim []byte) error {
 	if err := writeFiles(dir, c.files()); err != nil {
 		return err
 	}
-	if err := replaceFile(filepath.Join(dir, ShimPath), shim, 0o755); err != nil {
+	if err := replaceFile(filepath.Join(dir, ShimPath), programs.Shim, 0o755); err != nil {
 		return err
 	}
-	// The CNI plugin is a role of this binary, chosen by the name it is run as.
-	link := filepath.Join(dir, CNIBinDir, CNIPlugin)
-	if err := os.Symlink(tarnPath, link); err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("linking the CNI plugin of %s: %w", c.ID, err)
+	if err := replaceFile(filepath.Join(dir, CNIBinDir, CNIPlugin), programs.CNI, 0o755); err != nil {
+		return err
 	}
 	return c.write(dir)
 }
 
 // replaceFile puts a new file in place of one that may be running.
 func replaceFile(path string, data []byte, mode fs.FileMode) error {
-	if info, err := os.Stat(path); err == nil && info.Size() == int64(len(data)) {
+	if info, err := os.Lstat(path); err == nil && info.Mode().IsRegular() && info.Size() == int64(len(data)) {
 		if old, err := os.ReadFile(path); err == nil && string(old) == string(data) {
 			return nil
 		}

@@ -18,7 +18,7 @@ func TestPrepareMakesTheDisk(t *testing.T) {
 	c := testConfig()
 	dir := t.TempDir()
 	for range 2 { // an instance that boots again
-		if err := c.prepare(dir, []byte("shim")); err != nil {
+		if err := c.prepare(dir, Programs{Shim: []byte("shim"), CNI: []byte("cni")}); err != nil {
 			t.Fatal(err)
 		}
 		if got := read(t, dir, "etc/hostname"); got != c.NodeName+"\n" {
@@ -47,14 +47,13 @@ func TestPrepareMakesTheDisk(t *testing.T) {
 			t.Errorf("hosts.toml: %+v", hosts)
 		}
 
-		if got := read(t, dir, ShimPath); got != "shim" {
-			t.Errorf("the shim is %q", got)
-		}
-		if info, err := os.Stat(filepath.Join(dir, ShimPath)); err != nil || info.Mode().Perm() != 0o755 {
-			t.Errorf("the shim: %v, %v", info.Mode(), err)
-		}
-		if to, err := os.Readlink(filepath.Join(dir, CNIBinDir, CNIPlugin)); err != nil || to != tarnPath {
-			t.Errorf("the CNI plugin is %s, %v", to, err)
+		for path, want := range map[string]string{ShimPath: "shim", CNIBinDir + "/" + CNIPlugin: "cni"} {
+			if got := read(t, dir, path); got != want {
+				t.Errorf("%s is %q", path, got)
+			}
+			if info, err := os.Lstat(filepath.Join(dir, path)); err != nil || info.Mode() != 0o755 {
+				t.Errorf("%s: %v, %v", path, info, err)
+			}
 		}
 		kept, err := LoadConfig(filepath.Join(dir, ConfigFile))
 		if err != nil {

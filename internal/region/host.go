@@ -14,7 +14,7 @@ import (
 
 	"github.com/tarn-eks/tarn/internal/cluster"
 	"github.com/tarn-eks/tarn/internal/instance"
-	"github.com/tarn-eks/tarn/internal/instance/shim"
+	"github.com/tarn-eks/tarn/internal/instance/programs"
 	"github.com/tarn-eks/tarn/internal/instancetype"
 	"github.com/tarn-eks/tarn/internal/namespace"
 	"github.com/tarn-eks/tarn/internal/proc"
@@ -65,7 +65,11 @@ func (h *host) machine(i ec2.Instance, n *network, c *cluster.Config) (instance.
 	if err != nil {
 		return instance.Machine{}, err
 	}
-	binary, err := shim.Binary()
+	shim, err := programs.Shim()
+	if err != nil {
+		return instance.Machine{}, err
+	}
+	plugin, err := programs.CNI()
 	if err != nil {
 		return instance.Machine{}, err
 	}
@@ -87,8 +91,8 @@ func (h *host) machine(i ec2.Instance, n *network, c *cluster.Config) (instance.
 		taints = append(taints, instance.Taint(t))
 	}
 	m := instance.Machine{
-		Dir:  h.layout.instance(i.ID),
-		Shim: binary,
+		Dir:      h.layout.instance(i.ID),
+		Programs: instance.Programs{Shim: shim, CNI: plugin},
 		Namespaces: namespace.Set{
 			Net:   h.layout.namespace(i.ID, "net"),
 			Mount: h.layout.namespace(i.ID, "mnt"),

@@ -8,7 +8,7 @@ import (
 
 	"github.com/tarn-eks/tarn/internal/cluster"
 	"github.com/tarn-eks/tarn/internal/instance"
-	"github.com/tarn-eks/tarn/internal/instance/shim"
+	"github.com/tarn-eks/tarn/internal/instance/programs"
 	"github.com/tarn-eks/tarn/internal/service/ec2"
 )
 
@@ -19,8 +19,10 @@ var sameAddress = cmp.Options{
 }
 
 func TestMachineOfAnInstance(t *testing.T) {
-	if _, err := shim.Binary(); err != nil {
-		t.Skip(err)
+	for _, program := range []func() ([]byte, error){programs.Shim, programs.CNI} {
+		if _, err := program(); err != nil {
+			t.Skip(err)
+		}
 	}
 	r := newRegion(t)
 	h := &host{layout: r.layout, region: "ap-northeast-2"}
