@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -338,6 +339,24 @@ func TestNames(t *testing.T) {
 	} {
 		if got != want {
 			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}
+
+// The cloud provider learns from its file what an instance would ask its metadata.
+func TestCloudConfig(t *testing.T) {
+	c := testConfig(t)
+	c.VPC, c.Subnet = "vpc-1", "subnet-1"
+	if err := c.Prepare(); err != nil {
+		t.Fatal(err)
+	}
+	got := string(read(t, c.CloudConfigFile()))
+	for _, want := range []string{
+		"[Global]\n", "Region = \"" + c.Region + "\"\n", "VPC = \"" + c.VPC + "\"\n",
+		"SubnetID = \"" + c.Subnet + "\"\n", "KubernetesClusterID = \"" + c.Name + "\"\n",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is not in\n%s", want, got)
 		}
 	}
 }
