@@ -1,14 +1,16 @@
 package region
 
 import (
-	"bufio"
+	"encoding/binary"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func read(t testing.TB, file string) string {
@@ -20,49 +22,60 @@ func read(t testing.TB, file string) string {
 	return string(data)
 }
 
-func TestListeningInode(t *testing.T) {
-	tcp, tcp6 := read(t, "testdata/proc_net_tcp"), read(t, "testdata/proc_net_tcp6")
+func TestLoopbackInode(t *testing.T) {
+	message := func(family byte, address string) []byte {
+		m := make([]byte, 72)
+		m[0] = family
+		copy(m[8:24], netip.MustParseAddr(address).AsSlice())
+		binary.NativeEndian.PutUint32(m[68:], 4711)
+		return m
+	}
 	for _, test := range []struct {
-		name, table string
-		port        int
-		want        string
+		name    string
+		message []byte
+		want    bool
 	}{
-		{"on every address", tcp, 22, "15131"},
-		{"on loopback", tcp, 6443, "39222"},
-		{"after connections of the same port", tcp, 5000, "40003"},
-		{"the client's side of a connection", tcp, 50000, ""},
-		{"not in use", tcp, 8080, ""},
-		{"the end of another port's number", tcp, 0x92B, ""},
-		{"on every address of IPv6, and so of IPv4", tcp6, 22, "15142"},
-		{"on IPv6's loopback only, which takes no port of 127.0.0.1", tcp6, 5060, ""},
-		{"an empty table", "", 22, ""},
-		{"a line that is cut", strings.SplitAfter(tcp, "\n")[1][:60], 22, ""},
+		{"on loopback", message(unix.AF_INET, "127.0.0.1"), true},
+		{"on every address", message(unix.AF_INET, "0.0.0.0"), true},
+		{"on another loopback address, as load balancers have", message(unix.AF_INET, "127.64.0.1"), false},
+		{"on every address of IPv6, and so of IPv4", message(unix.AF_INET6, "::"), true},
+		{"on loopback, by an IPv6 socket", message(unix.AF_INET6, "::ffff:127.0.0.1"), true},
+		{"on IPv6's loopback only, which takes no port of 127.0.0.1", message(unix.AF_INET6, "::1"), false},
+		{"a message that is cut", message(unix.AF_INET, "127.0.0.1")[:71], false},
+		{"an empty message", nil, false},
 	} {
-		if got := listeningInode(bufio.NewScanner(strings.NewReader(test.table)), test.port); got != test.want {
-			t.Errorf("%s: %q, want %q", test.name, got, test.want)
+		if inode, ok := loopbackInode(test.message); ok != test.want || ok && inode != 4711 {
+			t.Errorf("%s: %d, %v", test.name, inode, ok)
 		}
 	}
 }
 
-// FuzzListeningInode: what is found is in a line of a listening socket, and
-// whatever the table holds nothing panics.
-func FuzzListeningInode(f *testing.F) {
-	f.Add(read(f, "testdata/proc_net_tcp"), uint16(5000))
-	f.Add(read(f, "testdata/proc_net_tcp6"), uint16(22))
-	f.Add(" 0: 0100007F:1388 0 0A", uint16(5000))
-	f.Fuzz(func(t *testing.T, table string, port uint16) {
-		got := listeningInode(bufio.NewScanner(strings.NewReader(table)), int(port))
-		if got == "" {
-			return
+// Who listens is found, however many connections of the port there are.
+func TestListening(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for range 20 {
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
 		}
-		for line := range strings.SplitSeq(table, "\n") {
-			fields := strings.Fields(line)
-			if slices.Contains(fields, got) && slices.Contains(fields, "0A") && strings.Contains(line, fmt.Sprintf(":%04X", port)) {
-				return
-			}
-		}
-		t.Errorf("%q listens on %d in no line of\n%s", got, port, table)
-	})
+		defer c.Close()
+	}
+	port := uint16(l.Addr().(*net.TCPAddr).Port)
+	inodes, err := listening(unix.AF_INET, port)
+	if err != nil || len(inodes) != 1 {
+		t.Fatalf("%v, %v", inodes, err)
+	}
+	if h := socketHolder(inodes[0]); h.pid != os.Getpid() {
+		t.Errorf("held by %+v, want process %d", h, os.Getpid())
+	}
+	l.Close()
+	if inodes, err := listening(unix.AF_INET, port); err != nil || len(inodes) != 0 {
+		t.Errorf("after its end: %v, %v", inodes, err)
+	}
 }
 
 // child is a program of a name that holds a loopback port.
