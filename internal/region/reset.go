@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	ecrapi "github.com/tarn-eks/tarn/internal/api/ecr"
 	"github.com/tarn-eks/tarn/internal/service/ec2"
 	"github.com/tarn-eks/tarn/internal/service/eks"
+	"github.com/tarn-eks/tarn/internal/service/elb"
 	"github.com/tarn-eks/tarn/internal/store"
 )
 
@@ -56,6 +58,7 @@ func (r *Region) reset(context.Context) error {
 		{"restoring settings", func(ctx context.Context) error { return r.restoreSettings(ctx, b.Items) }},
 		{"restoring clusters", func(ctx context.Context) error { return r.restoreClusters(ctx, own) }},
 		{"waiting for the cluster", r.awaitReset},
+		{"asking for load balancers of Services", func(ctx context.Context) error { return r.remakeLoadBalancers(ctx, own) }},
 	} {
 		began := time.Now()
 		if err := part.do(ctx); err != nil {
@@ -347,4 +350,26 @@ func (r *Region) unsettled(ctx context.Context, cluster string) ([]string, error
 		}
 	}
 	return left, nil
+}
+
+// remakeLoadBalancers has the clusters that stayed make the load balancers of their
+// Services anew: what is inside Kubernetes stays, and works.
+func (r *Region) remakeLoadBalancers(ctx context.Context, own belongings) error {
+	items, _, err := r.elb.LoadBalancers.List(ctx, "")
+	if err != nil {
+		return err
+	}
+	exists := func(hostname string) bool {
+		return slices.ContainsFunc(items, func(it store.Item[elb.LoadBalancer]) bool { return strings.EqualFold(it.Value.DNSName, hostname) })
+	}
+	for name := range own.clusters {
+		p := r.controlPlane(name)
+		if p == nil {
+			continue // one that does not start has nobody to ask
+		}
+		if err := p.config.RemakeLoadBalancers(ctx, exists); err != nil {
+			return err
+		}
+	}
+	return nil
 }
