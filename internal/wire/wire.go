@@ -120,6 +120,12 @@ func (s *Service) Parse(r *http.Request) (*Request, error) {
 	if req.Operation, err = p.operation(&m); err != nil {
 		return req, p.fail(malformed, "%v", err)
 	}
+	if v := formValue(m.form, "Version"); p.name == api.AWSQuery && v != "" && v != s.Version {
+		// Another API under the same name: version 2015-12-01 of ELB has Network Load Balancers.
+		return req, api.Errorf(http.StatusNotImplemented, "NotImplemented",
+			"Tarn has %s in version %s only, and no operation %s of version %s. GET /_tarn/operations lists what it has.",
+			s.ID, s.Version, shorten(req.Operation), shorten(v))
+	}
 	op := s.operations[req.Operation]
 	if op == nil {
 		if s.absent[req.Operation] {

@@ -160,6 +160,7 @@ func TestParseErrors(t *testing.T) {
 		status                 int
 		code, text             string
 	}{
+		{"the API of another version under the same name", "elb", form + "Action=DescribeLoadBalancers&Version=2015-12-01", 501, "NotImplemented", "no operation DescribeLoadBalancers of version 2015-12-01"},
 		{"absent operation of a query service", "iam", form + "Action=CreateSAMLProvider", 501, "NotImplemented", "CreateSAMLProvider of IAM"},
 		{"absent operation of EC2", "ec2", form + "Action=CreateNatGateway", 501, "NotImplemented", "CreateNatGateway"},
 		{"absent operation by path", "eks", "POST /clusters/c/fargate-profiles", 501, "NotImplemented", "CreateFargateProfile"},
