@@ -47,6 +47,8 @@ type host struct {
 	// deleteNode removes the Node of an instance that has ended, as the cloud's
 	// node controller does.
 	deleteNode func(ctx context.Context, cluster, node string) error
+	// programs are those that every instance runs.
+	programs func() (instance.Programs, error)
 
 	mu        sync.Mutex // guards the fields below
 	processes map[string]*proc.Process
@@ -59,17 +61,23 @@ type failure struct {
 	err      error
 }
 
+// carriedPrograms are those that this binary carries.
+func carriedPrograms() (instance.Programs, error) {
+	shim, err := programs.Shim()
+	if err != nil {
+		return instance.Programs{}, err
+	}
+	plugin, err := programs.CNI()
+	return instance.Programs{Shim: shim, CNI: plugin}, err
+}
+
 // machine is what runs an instance; c is nil for one that joins no cluster.
 func (h *host) machine(i ec2.Instance, n *network, c *cluster.Config) (instance.Machine, error) {
 	t, err := instancetype.Lookup(i.Type)
 	if err != nil {
 		return instance.Machine{}, err
 	}
-	shim, err := programs.Shim()
-	if err != nil {
-		return instance.Machine{}, err
-	}
-	plugin, err := programs.CNI()
+	carried, err := h.programs()
 	if err != nil {
 		return instance.Machine{}, err
 	}
@@ -92,7 +100,7 @@ func (h *host) machine(i ec2.Instance, n *network, c *cluster.Config) (instance.
 	}
 	m := instance.Machine{
 		Dir:      h.layout.instance(i.ID),
-		Programs: instance.Programs{Shim: shim, CNI: plugin},
+		Programs: carried,
 		Namespaces: namespace.Set{
 			Net:   h.layout.namespace(i.ID, "net"),
 			Mount: h.layout.namespace(i.ID, "mnt"),

@@ -8,7 +8,6 @@ import (
 
 	"github.com/tarn-eks/tarn/internal/cluster"
 	"github.com/tarn-eks/tarn/internal/instance"
-	"github.com/tarn-eks/tarn/internal/instance/programs"
 	"github.com/tarn-eks/tarn/internal/service/ec2"
 )
 
@@ -19,13 +18,9 @@ var sameAddress = cmp.Options{
 }
 
 func TestMachineOfAnInstance(t *testing.T) {
-	for _, program := range []func() ([]byte, error){programs.Shim, programs.CNI} {
-		if _, err := program(); err != nil {
-			t.Skip(err)
-		}
-	}
 	r := newRegion(t)
-	h := &host{layout: r.layout, region: "ap-northeast-2"}
+	carried := instance.Programs{Shim: []byte("shim"), CNI: []byte("cni")}
+	h := &host{layout: r.layout, region: "ap-northeast-2", programs: func() (instance.Programs, error) { return carried, nil }}
 	i := ec2.Instance{
 		ID: "i-1", Type: "t3.medium", Zone: "ap-northeast-2a", PrivateDNSName: "ip-192-168-1-2.ap-northeast-2.compute.internal",
 		Address: addr("192.168.1.2"), PodAddresses: []netip.Addr{addr("192.168.1.3")}, VolumeGiB: 20,
@@ -36,6 +31,9 @@ func TestMachineOfAnInstance(t *testing.T) {
 	m, err := h.machine(i, n, joins)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if diff := cmp.Diff(carried, m.Programs); diff != "" {
+		t.Errorf("its programs: %s", diff)
 	}
 	want := instance.Config{
 		ID: "i-1", NodeName: i.PrivateDNSName, Region: "ap-northeast-2", Zone: "ap-northeast-2a",

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/tarn-eks/tarn/internal/cluster"
 	"github.com/tarn-eks/tarn/internal/loop/booting"
@@ -24,7 +25,7 @@ func (r *Region) startLoops() {
 		h := &host{
 			layout: r.layout, account: r.identity.Account, region: r.identity.Region, logger: r.logger,
 			network: r.networkOf, subnet: r.subnet, covered: r.filtering.Await,
-			cluster: r.clusterConfig, deleteNode: r.deleteNode,
+			cluster: r.clusterConfig, deleteNode: r.deleteNode, programs: sync.OnceValues(carriedPrograms),
 			processes: map[string]*proc.Process{}, failures: map[string]failure{},
 		}
 		r.mu.Lock()
