@@ -165,7 +165,7 @@ func TestParseErrors(t *testing.T) {
 		{"absent operation of EC2", "ec2", form + "Action=CreateNatGateway", 501, "NotImplemented", "CreateNatGateway"},
 		{"absent operation by path", "eks", "POST /clusters/c/fargate-profiles", 501, "NotImplemented", "CreateFargateProfile"},
 		{"absent operation by target", "ecr", "POST /\nX-Amz-Target: X.StartImageScan", 501, "NotImplemented", "StartImageScan"},
-		{"absent operation in CBOR", "cloudwatch", "POST /service/GraniteServiceVersion20100801/operation/GetDashboard\nSmithy-Protocol: rpc-v2-cbor", 501, "NotImplemented", "GetDashboard"},
+		{"absent operation in CBOR", "cloudwatch", "POST /service/GraniteServiceVersion20100801/operation/GetMetricWidgetImage\nSmithy-Protocol: rpc-v2-cbor", 501, "NotImplemented", "GetMetricWidgetImage"},
 		{"no operation of a query service", "iam", form + "Action=Foo", 400, "InvalidAction", "Could not find operation Foo for version 2010-05-08"},
 		{"no action", "iam", form, 400, "MissingAction", "Action"},
 		{"no operation of EC2", "ec2", form + "Action=Foo", 400, "InvalidAction", "The action Foo is not valid for this web service."},

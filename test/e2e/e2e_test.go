@@ -76,6 +76,7 @@ func TestShared(t *testing.T) {
 		name, t := namespaceOf(env), env.T().(testing.TB)
 		r.tarn(t, "kubectl", "create", "namespace", name)
 		r.tarn(t, "kubectl", "wait", "--namespace", name, "--for=create", "serviceaccount/default")
+		t.Cleanup(func() { r.explain(t, name) })
 		r.environment(env)
 		env.Setenv("NAMESPACE", name)
 		return nil

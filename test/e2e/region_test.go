@@ -145,6 +145,21 @@ func (r *region) tarn(t testing.TB, args ...string) {
 	}
 }
 
+// explain shows, of a failed script, what its namespace looked like at the end.
+func (r *region) explain(t testing.TB, namespace string) {
+	if !t.Failed() {
+		return
+	}
+	for _, args := range [][]string{
+		{"get", "pods", "-o", "wide"}, {"get", "events", "--sort-by=.lastTimestamp"}, {"describe", "nodes"},
+	} {
+		cmd := exec.Command(r.binary, append([]string{"kubectl", "--namespace", namespace}, args...)...)
+		cmd.Env = append(os.Environ(), "TARN_DATA_DIR="+r.dir)
+		out, err := cmd.CombinedOutput()
+		t.Logf("kubectl %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+}
+
 // environment shows a script its region.
 func (r *region) environment(env *testscript.Env) {
 	env.Setenv("TARN_BIN", r.binary)

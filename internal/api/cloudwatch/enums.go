@@ -8,6 +8,7 @@ type (
 	AlarmType           string
 	ComparisonOperator  string
 	EvaluationState     string
+	HistoryItemType     string
 	RecentlyActive      string
 	ScanBy              string
 	StandardUnit        string
@@ -33,6 +34,10 @@ const (
 	ComparisonOperatorGreaterThanUpperThreshold                ComparisonOperator = "GreaterThanUpperThreshold"
 
 	EvaluationStatePartialData EvaluationState = "PARTIAL_DATA"
+
+	HistoryItemTypeConfigurationUpdate HistoryItemType = "ConfigurationUpdate"
+	HistoryItemTypeStateUpdate         HistoryItemType = "StateUpdate"
+	HistoryItemTypeAction              HistoryItemType = "Action"
 
 	RecentlyActivePt3h RecentlyActive = "PT3H"
 

@@ -7,23 +7,31 @@ import "github.com/tarn-eks/tarn/internal/api"
 
 // The errors that the operations declare.
 var (
+	ConcurrentModificationException      = api.ErrorType{Shape: "ConcurrentModificationException", Code: "ConcurrentModificationException", Status: 429, Fault: api.Sender}
 	DashboardInvalidInputError           = api.ErrorType{Shape: "DashboardInvalidInputError", Code: "InvalidParameterInput", Status: 400, Fault: api.Sender, Detail: reflect.TypeFor[DashboardInvalidInputErrorDetail]()}
+	DashboardNotFoundError               = api.ErrorType{Shape: "DashboardNotFoundError", Code: "ResourceNotFound", Status: 404, Fault: api.Sender}
 	InternalServiceFault                 = api.ErrorType{Shape: "InternalServiceFault", Code: "InternalServiceError", Status: 500, Fault: api.Receiver, Message: "Message"}
+	InvalidFormatFault                   = api.ErrorType{Shape: "InvalidFormatFault", Code: "InvalidFormat", Status: 400, Fault: api.Sender}
 	InvalidNextToken                     = api.ErrorType{Shape: "InvalidNextToken", Code: "InvalidNextToken", Status: 400, Fault: api.Sender}
 	InvalidParameterCombinationException = api.ErrorType{Shape: "InvalidParameterCombinationException", Code: "InvalidParameterCombination", Status: 400, Fault: api.Sender}
 	InvalidParameterValueException       = api.ErrorType{Shape: "InvalidParameterValueException", Code: "InvalidParameterValue", Status: 400, Fault: api.Sender}
 	LimitExceededFault                   = api.ErrorType{Shape: "LimitExceededFault", Code: "LimitExceeded", Status: 400, Fault: api.Sender}
 	MissingRequiredParameterException    = api.ErrorType{Shape: "MissingRequiredParameterException", Code: "MissingParameter", Status: 400, Fault: api.Sender}
 	ResourceNotFound                     = api.ErrorType{Shape: "ResourceNotFound", Code: "ResourceNotFound", Status: 404, Fault: api.Sender}
+	ResourceNotFoundException            = api.ErrorType{Shape: "ResourceNotFoundException", Code: "ResourceNotFoundException", Status: 404, Fault: api.Sender, Detail: reflect.TypeFor[ResourceNotFoundExceptionDetail]()}
 )
 
 var errorTypes = []api.ErrorType{
+	ConcurrentModificationException,
 	DashboardInvalidInputError,
+	DashboardNotFoundError,
 	InternalServiceFault,
+	InvalidFormatFault,
 	InvalidNextToken,
 	InvalidParameterCombinationException,
 	InvalidParameterValueException,
 	LimitExceededFault,
 	MissingRequiredParameterException,
 	ResourceNotFound,
+	ResourceNotFoundException,
 }

@@ -9,13 +9,25 @@ import "github.com/tarn-eks/tarn/internal/api"
 // Handler has the listed operations of CloudWatch.
 type Handler interface {
 	DeleteAlarms(ctx context.Context, in *DeleteAlarmsInput) (*DeleteAlarmsOutput, error)
+	DeleteDashboards(ctx context.Context, in *DeleteDashboardsInput) (*DeleteDashboardsOutput, error)
+	DescribeAlarmHistory(ctx context.Context, in *DescribeAlarmHistoryInput) (*DescribeAlarmHistoryOutput, error)
 	DescribeAlarms(ctx context.Context, in *DescribeAlarmsInput) (*DescribeAlarmsOutput, error)
+	DescribeAlarmsForMetric(ctx context.Context, in *DescribeAlarmsForMetricInput) (*DescribeAlarmsForMetricOutput, error)
+	DisableAlarmActions(ctx context.Context, in *DisableAlarmActionsInput) (*DisableAlarmActionsOutput, error)
+	EnableAlarmActions(ctx context.Context, in *EnableAlarmActionsInput) (*EnableAlarmActionsOutput, error)
+	GetDashboard(ctx context.Context, in *GetDashboardInput) (*GetDashboardOutput, error)
 	GetMetricData(ctx context.Context, in *GetMetricDataInput) (*GetMetricDataOutput, error)
 	GetMetricStatistics(ctx context.Context, in *GetMetricStatisticsInput) (*GetMetricStatisticsOutput, error)
+	ListDashboards(ctx context.Context, in *ListDashboardsInput) (*ListDashboardsOutput, error)
 	ListMetrics(ctx context.Context, in *ListMetricsInput) (*ListMetricsOutput, error)
+	ListTagsForResource(ctx context.Context, in *ListTagsForResourceInput) (*ListTagsForResourceOutput, error)
+	PutCompositeAlarm(ctx context.Context, in *PutCompositeAlarmInput) (*PutCompositeAlarmOutput, error)
 	PutDashboard(ctx context.Context, in *PutDashboardInput) (*PutDashboardOutput, error)
 	PutMetricAlarm(ctx context.Context, in *PutMetricAlarmInput) (*PutMetricAlarmOutput, error)
 	PutMetricData(ctx context.Context, in *PutMetricDataInput) (*PutMetricDataOutput, error)
+	SetAlarmState(ctx context.Context, in *SetAlarmStateInput) (*SetAlarmStateOutput, error)
+	TagResource(ctx context.Context, in *TagResourceInput) (*TagResourceOutput, error)
+	UntagResource(ctx context.Context, in *UntagResourceInput) (*UntagResourceOutput, error)
 }
 
 // Service is the table of the API.
@@ -30,46 +42,46 @@ var Service = &api.Service{
 	Errors:      errorTypes,
 	Operations: []api.Operation{
 		api.Bind(api.Operation{Name: "DeleteAlarms", NoOutput: true, Errors: "ResourceNotFound"}, Handler.DeleteAlarms),
+		api.Bind(api.Operation{Name: "DeleteDashboards", Reply: "DeleteDashboardsResult", Errors: "InvalidParameterValueException DashboardNotFoundError InternalServiceFault"}, Handler.DeleteDashboards),
+		api.Bind(api.Operation{Name: "DescribeAlarmHistory", Reply: "DescribeAlarmHistoryResult", Errors: "InvalidNextToken"}, Handler.DescribeAlarmHistory),
 		api.Bind(api.Operation{Name: "DescribeAlarms", Reply: "DescribeAlarmsResult", Errors: "InvalidNextToken"}, Handler.DescribeAlarms),
+		api.Bind(api.Operation{Name: "DescribeAlarmsForMetric", Reply: "DescribeAlarmsForMetricResult"}, Handler.DescribeAlarmsForMetric),
+		api.Bind(api.Operation{Name: "DisableAlarmActions", NoOutput: true}, Handler.DisableAlarmActions),
+		api.Bind(api.Operation{Name: "EnableAlarmActions", NoOutput: true}, Handler.EnableAlarmActions),
+		api.Bind(api.Operation{Name: "GetDashboard", Reply: "GetDashboardResult", Errors: "InvalidParameterValueException DashboardNotFoundError InternalServiceFault"}, Handler.GetDashboard),
 		api.Bind(api.Operation{Name: "GetMetricData", Reply: "GetMetricDataResult", Errors: "InvalidNextToken"}, Handler.GetMetricData),
 		api.Bind(api.Operation{Name: "GetMetricStatistics", Reply: "GetMetricStatisticsResult", Errors: "InvalidParameterValueException MissingRequiredParameterException InvalidParameterCombinationException InternalServiceFault"}, Handler.GetMetricStatistics),
+		api.Bind(api.Operation{Name: "ListDashboards", Reply: "ListDashboardsResult", Errors: "InvalidParameterValueException InternalServiceFault"}, Handler.ListDashboards),
 		api.Bind(api.Operation{Name: "ListMetrics", Reply: "ListMetricsResult", Errors: "InternalServiceFault InvalidParameterValueException"}, Handler.ListMetrics),
+		api.Bind(api.Operation{Name: "ListTagsForResource", Reply: "ListTagsForResourceResult", Errors: "InvalidParameterValueException ResourceNotFoundException InternalServiceFault"}, Handler.ListTagsForResource),
+		api.Bind(api.Operation{Name: "PutCompositeAlarm", NoOutput: true, Errors: "LimitExceededFault"}, Handler.PutCompositeAlarm),
 		api.Bind(api.Operation{Name: "PutDashboard", Reply: "PutDashboardResult", Errors: "DashboardInvalidInputError InternalServiceFault"}, Handler.PutDashboard),
 		api.Bind(api.Operation{Name: "PutMetricAlarm", NoOutput: true, Errors: "LimitExceededFault"}, Handler.PutMetricAlarm),
 		api.Bind(api.Operation{Name: "PutMetricData", NoOutput: true, Errors: "InvalidParameterValueException MissingRequiredParameterException InvalidParameterCombinationException InternalServiceFault"}, Handler.PutMetricData),
+		api.Bind(api.Operation{Name: "SetAlarmState", NoOutput: true, Errors: "ResourceNotFound InvalidFormatFault"}, Handler.SetAlarmState),
+		api.Bind(api.Operation{Name: "TagResource", Reply: "TagResourceResult", Errors: "InvalidParameterValueException ResourceNotFoundException ConcurrentModificationException InternalServiceFault"}, Handler.TagResource),
+		api.Bind(api.Operation{Name: "UntagResource", Reply: "UntagResourceResult", Errors: "InvalidParameterValueException ResourceNotFoundException ConcurrentModificationException InternalServiceFault"}, Handler.UntagResource),
 	},
 	Others: others,
 }
 
 const others = `
 DeleteAnomalyDetector
-DeleteDashboards
 DeleteInsightRules
 DeleteMetricStream
-DescribeAlarmHistory
-DescribeAlarmsForMetric
 DescribeAnomalyDetectors
 DescribeInsightRules
-DisableAlarmActions
 DisableInsightRules
-EnableAlarmActions
 EnableInsightRules
-GetDashboard
 GetInsightRuleReport
 GetMetricStream
 GetMetricWidgetImage
-ListDashboards
 ListManagedInsightRules
 ListMetricStreams
-ListTagsForResource
 PutAnomalyDetector
-PutCompositeAlarm
 PutInsightRule
 PutManagedInsightRules
 PutMetricStream
-SetAlarmState
 StartMetricStreams
 StopMetricStreams
-TagResource
-UntagResource
 `

@@ -4,6 +4,15 @@ package cloudwatch
 
 import "time"
 
+type AlarmHistoryItem struct {
+	AlarmName       *string
+	AlarmType       AlarmType
+	Timestamp       *time.Time
+	HistoryItemType HistoryItemType
+	HistorySummary  *string
+	HistoryData     *string
+}
+
 type CompositeAlarm struct {
 	ActionsEnabled                     *bool
 	AlarmActions                       []string
@@ -24,6 +33,13 @@ type CompositeAlarm struct {
 	ActionsSuppressor                  *string
 	ActionsSuppressorWaitPeriod        *int32
 	ActionsSuppressorExtensionPeriod   *int32
+}
+
+type DashboardEntry struct {
+	DashboardName *string
+	DashboardArn  *string
+	LastModified  *time.Time
+	Size          *int64
 }
 
 type DashboardInvalidInputErrorDetail struct {
@@ -53,6 +69,43 @@ type DeleteAlarmsInput struct {
 type DeleteAlarmsOutput struct {
 }
 
+type DeleteDashboardsInput struct {
+	DashboardNames []string `aws:",req"`
+}
+
+type DeleteDashboardsOutput struct {
+}
+
+type DescribeAlarmHistoryInput struct {
+	AlarmName       *string
+	AlarmTypes      []AlarmType
+	HistoryItemType HistoryItemType
+	StartDate       *time.Time
+	EndDate         *time.Time
+	MaxRecords      *int32
+	NextToken       *string
+	ScanBy          ScanBy
+}
+
+type DescribeAlarmHistoryOutput struct {
+	AlarmHistoryItems []AlarmHistoryItem
+	NextToken         *string
+}
+
+type DescribeAlarmsForMetricInput struct {
+	MetricName        *string `aws:",req"`
+	Namespace         *string `aws:",req"`
+	Statistic         Statistic
+	ExtendedStatistic *string
+	Dimensions        []Dimension
+	Period            *int32
+	Unit              StandardUnit
+}
+
+type DescribeAlarmsForMetricOutput struct {
+	MetricAlarms []MetricAlarm
+}
+
 type DescribeAlarmsInput struct {
 	AlarmNames          []string
 	AlarmNamePrefix     *string
@@ -79,6 +132,30 @@ type Dimension struct {
 type DimensionFilter struct {
 	Name  *string `aws:",req"`
 	Value *string
+}
+
+type DisableAlarmActionsInput struct {
+	AlarmNames []string `aws:",req"`
+}
+
+type DisableAlarmActionsOutput struct {
+}
+
+type EnableAlarmActionsInput struct {
+	AlarmNames []string `aws:",req"`
+}
+
+type EnableAlarmActionsOutput struct {
+}
+
+type GetDashboardInput struct {
+	DashboardName *string `aws:",req"`
+}
+
+type GetDashboardOutput struct {
+	DashboardArn  *string
+	DashboardBody *string
+	DashboardName *string
 }
 
 type GetMetricDataInput struct {
@@ -118,6 +195,16 @@ type LabelOptions struct {
 	Timezone *string
 }
 
+type ListDashboardsInput struct {
+	DashboardNamePrefix *string
+	NextToken           *string
+}
+
+type ListDashboardsOutput struct {
+	DashboardEntries []DashboardEntry
+	NextToken        *string
+}
+
 type ListMetricsInput struct {
 	Namespace             *string
 	MetricName            *string
@@ -132,6 +219,14 @@ type ListMetricsOutput struct {
 	Metrics        []Metric
 	NextToken      *string
 	OwningAccounts []string
+}
+
+type ListTagsForResourceInput struct {
+	ResourceARN *string `aws:",req"`
+}
+
+type ListTagsForResourceOutput struct {
+	Tags []Tag
 }
 
 type MessageData struct {
@@ -215,6 +310,23 @@ type MetricStat struct {
 	Unit   StandardUnit
 }
 
+type PutCompositeAlarmInput struct {
+	ActionsEnabled                   *bool
+	AlarmActions                     []string
+	AlarmDescription                 *string
+	AlarmName                        *string `aws:",req"`
+	AlarmRule                        *string `aws:",req"`
+	InsufficientDataActions          []string
+	OKActions                        []string
+	Tags                             []Tag
+	ActionsSuppressor                *string
+	ActionsSuppressorWaitPeriod      *int32
+	ActionsSuppressorExtensionPeriod *int32
+}
+
+type PutCompositeAlarmOutput struct {
+}
+
 type PutDashboardInput struct {
 	DashboardName *string `aws:",req"`
 	DashboardBody *string `aws:",req"`
@@ -260,6 +372,21 @@ type PutMetricDataInput struct {
 type PutMetricDataOutput struct {
 }
 
+type ResourceNotFoundExceptionDetail struct {
+	ResourceType *string
+	ResourceId   *string
+}
+
+type SetAlarmStateInput struct {
+	AlarmName       *string    `aws:",req"`
+	StateValue      StateValue `aws:",req"`
+	StateReason     *string    `aws:",req"`
+	StateReasonData *string
+}
+
+type SetAlarmStateOutput struct {
+}
+
 type StatisticSet struct {
 	SampleCount *float64 `aws:",req"`
 	Sum         *float64 `aws:",req"`
@@ -270,4 +397,20 @@ type StatisticSet struct {
 type Tag struct {
 	Key   *string `aws:",req"`
 	Value *string `aws:",req"`
+}
+
+type TagResourceInput struct {
+	ResourceARN *string `aws:",req"`
+	Tags        []Tag   `aws:",req"`
+}
+
+type TagResourceOutput struct {
+}
+
+type UntagResourceInput struct {
+	ResourceARN *string  `aws:",req"`
+	TagKeys     []string `aws:",req"`
+}
+
+type UntagResourceOutput struct {
 }
