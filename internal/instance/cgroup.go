@@ -101,22 +101,64 @@ func (g cgroup) create(c Capacity) error {
 			return err
 		}
 	}
+	return g.weighRegion()
+}
+
+// weighRegion gives the region's cgroup, the parent of g, the weight of all its
+// instances together. On v1 it has the machine's other processes as siblings,
+// each with the weight of one vCPU: without, all nodes would get as much of a
+// busy machine as one of those. On v2 its siblings are slices, and it is one.
+func (g cgroup) weighRegion() error {
+	if g.unified || filepath.Dir(g.path) == "." { // the root is the machine's
+		return nil
+	}
+	for _, dir := range g.dirs() {
+		instances, err := filepath.Glob(filepath.Join(filepath.Dir(dir), "*", "cpu.shares"))
+		if err != nil {
+			return err
+		}
+		sum := 0
+		for _, file := range instances {
+			data, err := os.ReadFile(file)
+			if errors.Is(err, fs.ErrNotExist) {
+				continue // it has just ended
+			}
+			if err != nil {
+				return err
+			}
+			shares, err := strconv.Atoi(string(bytes.TrimSpace(data)))
+			if err != nil {
+				return fmt.Errorf("reading %s: %w", file, err)
+			}
+			sum += shares
+		}
+		if sum == 0 {
+			continue // no instance is left, or it is another hierarchy
+		}
+		region := filepath.Join(filepath.Dir(dir), "cpu.shares")
+		if err := writeControl(region, strconv.Itoa(sum)); err != nil {
+			return fmt.Errorf("setting the weight of the region: %w", err)
+		}
+	}
 	return nil
 }
 
-// limits are the files and values that hold an instance to its type.
+// limits are the files and values that hold an instance to its type. A vCPU
+// weighs as much as a process that the machine runs by itself.
 func limits(c Capacity, unified bool) map[string]string {
 	const period = 100_000 // µs
 	memory := strconv.FormatInt(int64(c.MemoryMiB)<<20, 10)
 	quota := strconv.Itoa(c.VCPU * period)
 	if unified {
 		return map[string]string{
+			"cpu.weight":      strconv.Itoa(min(c.VCPU*100, 10_000)),
 			"cpu.max":         quota + " " + strconv.Itoa(period),
 			"memory.max":      memory,
 			"memory.swap.max": "0",
 		}
 	}
 	return map[string]string{
+		"cpu.shares":            strconv.Itoa(c.VCPU * 1024),
 		"cpu.cfs_period_us":     strconv.Itoa(period),
 		"cpu.cfs_quota_us":      quota,
 		"memory.limit_in_bytes": memory,
@@ -343,7 +385,7 @@ func (g cgroup) remove(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return g.weighRegion()
 }
 
 func removeCgroupDir(ctx context.Context, top string) error {

@@ -19,17 +19,17 @@ func TestLimits(t *testing.T) {
 		want    map[string]string
 	}{
 		{"t3.medium on v1", Capacity{VCPU: 2, MemoryMiB: 4096}, false, map[string]string{
-			"cpu.cfs_period_us": "100000", "cpu.cfs_quota_us": "200000", "memory.limit_in_bytes": "4294967296",
+			"cpu.shares": "2048", "cpu.cfs_period_us": "100000", "cpu.cfs_quota_us": "200000", "memory.limit_in_bytes": "4294967296",
 		}},
 		{"t3.medium on v2", Capacity{VCPU: 2, MemoryMiB: 4096}, true, map[string]string{
-			"cpu.max": "200000 100000", "memory.max": "4294967296", "memory.swap.max": "0",
+			"cpu.weight": "200", "cpu.max": "200000 100000", "memory.max": "4294967296", "memory.swap.max": "0",
 		}},
 		// More than 2^31 bytes and microseconds: nothing overflows.
 		{"m5.24xlarge on v2", Capacity{VCPU: 96, MemoryMiB: 393216}, true, map[string]string{
-			"cpu.max": "9600000 100000", "memory.max": "412316860416", "memory.swap.max": "0",
+			"cpu.weight": "9600", "cpu.max": "9600000 100000", "memory.max": "412316860416", "memory.swap.max": "0",
 		}},
 		{"t3.nano on v1", Capacity{VCPU: 2, MemoryMiB: 512}, false, map[string]string{
-			"cpu.cfs_period_us": "100000", "cpu.cfs_quota_us": "200000", "memory.limit_in_bytes": "536870912",
+			"cpu.shares": "2048", "cpu.cfs_period_us": "100000", "cpu.cfs_quota_us": "200000", "memory.limit_in_bytes": "536870912",
 		}},
 	} {
 		if got := limits(test.c, test.unified); !maps.Equal(got, test.want) {
@@ -130,6 +130,30 @@ func TestSetFindsTheHierarchy(t *testing.T) {
 		if left, err := filepath.Glob(filepath.Join(root, "*", "g", "pids.max")); err != nil || left != nil {
 			t.Errorf("%s: made %v", name, left)
 		}
+	}
+}
+
+func TestTheRegionWeighsAsMuchAsItsInstances(t *testing.T) {
+	root := t.TempDir()
+	tree(t, root, map[string]string{
+		"cpu/cgroup.procs": "", "cpu/cpu.shares": "1024", "cpu/tarn/cpu.shares": "1024",
+		"cpu/tarn/i-1/cpu.shares": "2048\n", "cpu/tarn/i-2/cpu.shares": "4096\n",
+		"memory/cgroup.procs": "", "memory/tarn/i-1/memory.limit_in_bytes": "1",
+	})
+	for _, path := range []string{"tarn/i-1", "i-1"} {
+		g, err := cgroupAt(root, path)
+		if err == nil {
+			err = g.weighRegion()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := read(t, root, "cpu", "tarn", "cpu.shares"); got != "6144" {
+		t.Errorf("the region's weight is %s", got)
+	}
+	if got := read(t, root, "cpu", "cpu.shares"); got != "1024" {
+		t.Errorf("the machine's weight is %s", got)
 	}
 }
 
