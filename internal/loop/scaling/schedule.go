@@ -1,0 +1,115 @@
+package scaling
+
+import (
+	"errors"
+	"fmt"
+	"time"
+	_ "time/tzdata" // not every machine has the time zones
+
+	"github.com/robfig/cron/v3"
+
+	"github.com/tarn-eks/tarn/internal/service/autoscaling"
+)
+
+const (
+	// lateRecurring is how late a recurring action may still be carried out; AWS
+	// promises no better. After that it is its next time's turn.
+	lateRecurring = 2 * time.Minute
+	// lateOnce is the same for an action that happens once: it has no next time, so
+	// a region that was down for its lunch break still does it, and one that was
+	// down for longer does not change the size of groups out of the blue.
+	lateOnce = time.Hour
+)
+
+// fields are cron's, as AWS reads them.
+var fields = cron.NewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow)
+
+// Schedule is when an action is carried out.
+type Schedule struct {
+	once       time.Time // zero: it recurs
+	recurs     cron.Schedule
+	start, end time.Time
+}
+
+// ScheduleOf reads an action's times. Times of day are those of its time zone,
+// UTC if it has none, summer time included.
+func ScheduleOf(a autoscaling.ScheduledAction) (Schedule, error) {
+	if a.Recurrence == "" {
+		if a.Start.IsZero() {
+			return Schedule{}, errors.New("it has neither a start nor a recurrence")
+		}
+		return Schedule{once: a.Start}, nil
+	}
+	zone, err := time.LoadLocation(a.TimeZone) // "" is UTC
+	if err != nil {
+		return Schedule{}, fmt.Errorf("time zone: %w", err)
+	}
+	recurs, err := fields.Parse(a.Recurrence)
+	if err != nil {
+		return Schedule{}, fmt.Errorf("recurrence: %w", err)
+	}
+	if spec, ok := recurs.(*cron.SpecSchedule); ok {
+		spec.Location = zone
+	}
+	return Schedule{recurs: recurs, start: a.Start, end: a.End}, nil
+}
+
+// Next is the first of its times after the one given, zero if there is none.
+func (s Schedule) Next(after time.Time) time.Time {
+	if s.recurs == nil {
+		if s.once.After(after) {
+			return s.once
+		}
+		return time.Time{}
+	}
+	if before := s.start.Add(-time.Nanosecond); !s.start.IsZero() && after.Before(before) {
+		after = before
+	}
+	next := s.recurs.Next(after)
+	if !s.end.IsZero() && next.After(s.end) {
+		return time.Time{}
+	}
+	return next.UTC()
+}
+
+// Turn is what is to be done about an action.
+type Turn struct {
+	At   time.Time // its time that has come; zero: none has
+	Next time.Time // when to look again; zero: never
+	Over bool      // nothing comes after At, or after now: it is to be deleted
+}
+
+// TurnOf decides about an action. Its times up to since are done, or are not the
+// loop's: they were before the action was as it is.
+func TurnOf(s Schedule, since, now time.Time) Turn {
+	late := lateRecurring
+	if s.recurs == nil {
+		late = lateOnce
+	}
+	// Of several times that have come only the last counts: the size is the same.
+	var t Turn
+	if from := now.Add(-late - time.Nanosecond); since.Before(from) {
+		since = from
+	}
+	for at := s.Next(since); !at.IsZero(); at = s.Next(at) {
+		if at.After(now) {
+			t.Next = at
+			break
+		}
+		t.At = at
+	}
+	t.Over = t.Next.IsZero()
+	return t
+}
+
+// Scheduled makes of a group what an action asks for.
+func Scheduled(g *autoscaling.Group, a autoscaling.ScheduledAction, now time.Time) error {
+	before := g.Desired
+	if err := g.Resize(now, "a scheduled action update of AutoScalingGroup constraints to", a.Min, a.Max, a.Desired); err != nil {
+		return err
+	}
+	if g.Desired != before {
+		g.Reasons = append(g.Reasons, autoscaling.Sentence(now, "the scheduled action %s executed. Setting desired capacity from %d to %d", a.Name, before, g.Desired))
+	}
+	return nil
+}
