@@ -1,0 +1,331 @@
+package autoscaler
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+)
+
+// reducer decides on nodes that the cluster can do without.
+type reducer struct {
+	c       *cluster
+	o       *Options
+	s       *Snapshot
+	d       *Decision
+	who     *census
+	budgets budgets
+	limits  limits
+	now     time.Time
+}
+
+// candidate is a node that could be removed.
+type candidate struct {
+	node  *corev1.Node
+	group *groupCensus
+	info  *framework.NodeInfo
+	used  Utilization
+	empty bool
+	ready bool
+	since time.Time // unneeded, zero if it was needed before
+}
+
+// reduce finds the nodes that are not needed, and removes those that have not
+// been for long enough.
+func (r *reducer) reduce() {
+	r.d.say(4, "Calculating unneeded nodes")
+	r.settle()
+	before := r.d.Memory.Unneeded
+	r.d.Memory.Unneeded = map[string]time.Time{}
+	mark := r.c.mark()
+	spent := r.budgets.clone()
+	var unneeded []*candidate
+	looked := 0
+	for _, c := range r.candidates(before) {
+		if !c.empty && !r.worth(looked) {
+			r.refuse(c.node, Reason{Code: "NotUnneededOtherReason"})
+			continue
+		}
+		if !c.empty {
+			looked++
+		}
+		if r.simulate(c) == nil {
+			continue
+		}
+		if c.since.IsZero() {
+			c.since = r.now
+		}
+		r.d.Memory.Unneeded[c.node.Name] = c.since
+		r.d.say(1, "%s was unneeded for %s", c.node.Name, r.now.Sub(c.since))
+		c.group.state.Candidates++
+		unneeded = append(unneeded, c)
+	}
+	r.c.back(mark)
+	r.budgets = spent
+	for _, c := range unneeded {
+		r.d.Unneeded = append(r.d.Unneeded, c.node.Name)
+	}
+	slices.Sort(r.d.Unneeded)
+	r.d.Cooldown = r.cooling()
+	r.d.say(4, "Scale down status: lastScaleUpTime=%s lastScaleDownDeleteTime=%s lastScaleDownFailTime=%s scaleDownForbidden=false scaleDownInCooldown=%v",
+		r.d.Memory.LastScaleUp, r.d.Memory.LastDelete, r.d.Memory.LastFailure, r.d.Cooldown)
+	if !r.d.Cooldown {
+		r.d.say(4, "Starting scale down")
+		r.remove(unneeded)
+	}
+	if len(r.d.Remove) == 0 && !r.d.Cooldown {
+		r.taint()
+	}
+}
+
+// worth says whether one more node with pods is looked at, after so many.
+func (r *reducer) worth(looked int) bool {
+	if r.o.NonEmptyCandidates <= 0 {
+		return true
+	}
+	pool := max(int(r.o.CandidatesPoolRatio*float64(len(r.s.Nodes))), r.o.CandidatesPoolMin)
+	return looked < r.o.NonEmptyCandidates+pool
+}
+
+// settle places the pods of nodes that are being drained: they will be back.
+func (r *reducer) settle() {
+	nodes := r.c.infos()
+	for _, node := range r.s.Nodes {
+		if !r.d.Memory.Deleting[node.Name].Drain {
+			continue
+		}
+		info := r.c.byName[node.Name]
+		if info == nil {
+			continue
+		}
+		for _, pod := range podsOf(info) {
+			if isDaemon(pod) || isMirror(pod) {
+				continue
+			}
+			again := loose(pod)
+			r.c.take(pod, info)
+			r.c.seek(&class{pods: []*corev1.Pod{again}}, nodes).place(again)
+		}
+	}
+}
+
+func podsOf(info *framework.NodeInfo) []*corev1.Pod {
+	list := make([]*corev1.Pod, 0, len(info.Pods))
+	for _, p := range info.Pods {
+		list = append(list, p.GetPod())
+	}
+	return list
+}
+
+// loose is the pod before it had a node.
+func loose(pod *corev1.Pod) *corev1.Pod {
+	p := *pod
+	p.Spec.NodeName = ""
+	return &p
+}
+
+func (r *reducer) refuse(node *corev1.Node, why Reason) { r.d.Unremovable[node.Name] = why }
+
+// candidates are the nodes that are used little, in the order in which they
+// would be removed: empty ones, those that have been unneeded, the others.
+func (r *reducer) candidates(before map[string]time.Time) []*candidate {
+	var list []*candidate
+	for _, node := range r.s.Nodes {
+		group := r.who.ofNode[node.Name]
+		info := r.c.byName[node.Name]
+		c := &candidate{node: node, group: group, info: info, ready: isReady(node, r.o), since: before[node.Name]}
+		switch {
+		case r.who.leaving[node.Name]:
+			r.refuse(node, Reason{Code: "CurrentlyBeingDeleted"})
+			continue
+		case group == nil:
+			r.refuse(node, Reason{Code: "NotAutoscaled"})
+			continue
+		case info == nil: // it starts
+			continue
+		case node.Annotations[scaleDownDisabled] == "true":
+			r.d.say(1, "Skipping %s from delete consideration - the node is marked as no scale down", node.Name)
+			r.refuse(node, Reason{Code: "ScaleDownDisabledAnnotation"})
+			continue
+		case group.Desired <= group.Min:
+			r.d.say(1, "Skipping %s - node group min size reached (current: %d, min: %d)", node.Name, group.Desired, group.Min)
+			r.refuse(node, Reason{Code: "NodeGroupMinSizeReached"})
+			continue
+		case !c.ready && !r.o.ScaleDownUnready:
+			r.refuse(node, Reason{Code: "ScaleDownUnreadyDisabled"})
+			continue
+		}
+		c.used = utilization(info, r.o, or(group.Override.IgnoreDaemonSets, r.o.IgnoreDaemonSets), r.now)
+		threshold := or(group.Override.UtilizationThreshold, r.o.UtilizationThreshold)
+		if hasGPU(node) {
+			threshold = or(group.Override.GPUUtilizationThreshold, r.o.GPUUtilizationThreshold)
+		}
+		if c.used.Value >= threshold {
+			r.d.say(4, "Node %s unremovable: %s requested (%.6g%% of allocatable) is above the scale-down utilization threshold", node.Name, c.used.Resource, c.used.Value*100)
+			r.refuse(node, Reason{Code: "NotUnderutilized"})
+			continue
+		}
+		r.d.say(4, "Node %s - %s requested is %.6g%% of allocatable", node.Name, c.used.Resource, c.used.Value*100)
+		move, _, no := drainable(podsOf(info), nil, r.s.Replicas, r.o, r.now)
+		c.empty = no == nil && len(move) == 0
+		list = append(list, c)
+	}
+	slices.SortStableFunc(list, func(a, b *candidate) int {
+		return cmp.Or(first(a.empty, b.empty), first(!a.since.IsZero(), !b.since.IsZero()))
+	})
+	return list
+}
+
+func first(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return -1
+	}
+	return 1
+}
+
+// simulate moves a node's pods elsewhere in the picture, and spends their
+// budgets. It returns nil and leaves the picture as it was if that cannot be.
+func (r *reducer) simulate(c *candidate) *Removal {
+	r.d.say(2, "Simulating node %s removal", c.node.Name)
+	move, daemons, no := drainable(podsOf(c.info), r.budgets, r.s.Replicas, r.o, r.now)
+	if no != nil {
+		r.d.say(2, "node %s cannot be removed: %s", c.node.Name, no.text)
+		r.refuse(c.node, Reason{"BlockedByPod", no.pod.Namespace + "/" + no.pod.Name})
+		return nil
+	}
+	mark := r.c.mark()
+	removal := &Removal{Node: c.node, Group: c.group.Name, Instance: instanceID(c.node), Drain: len(move) > 0, Pods: move, DaemonPods: daemons, Utilization: c.used, Ready: c.ready}
+	for _, pod := range move {
+		r.c.take(pod, c.info)
+	}
+	r.c.taint(c.info, toBeDeletedTaint)
+	nodes := r.c.infos()
+	loosened := make([]*corev1.Pod, 0, len(move))
+	for _, pod := range move {
+		loosened = append(loosened, loose(pod))
+	}
+	for _, class := range classes(loosened) {
+		s := r.c.seek(class, nodes)
+		for _, pod := range class.pods {
+			to := s.place(pod)
+			if to == nil {
+				r.d.say(2, "node %s is not suitable for removal: can reschedule only %d out of %d pods", c.node.Name, len(removal.Moves), len(move))
+				r.refuse(c.node, Reason{Code: "NoPlaceToMovePods"})
+				r.c.back(mark)
+				return nil
+			}
+			removal.Moves = append(removal.Moves, Move{pod, to.Node().Name})
+		}
+	}
+	r.budgets.spend(move)
+	r.d.say(2, "node %s may be removed", c.node.Name)
+	return removal
+}
+
+// cooling says that something happened a short time ago, so that nothing is
+// removed yet.
+func (r *reducer) cooling() bool {
+	m, cold := &r.d.Memory, false
+	for _, wait := range []struct {
+		since time.Time
+		delay time.Duration
+	}{{m.LastScaleUp, r.o.DelayAfterAdd}, {m.LastFailure, r.o.DelayAfterFailure}, {m.LastDelete, r.o.DelayAfterDelete}} {
+		if end := wait.since.Add(wait.delay); !wait.since.IsZero() && end.After(r.now) {
+			cold = true
+			r.d.due(end)
+		}
+	}
+	return cold
+}
+
+// remove takes the nodes whose time has come, as many as groups, bounds and
+// parallelism allow.
+func (r *reducer) remove(unneeded []*candidate) {
+	left := map[*groupCensus]int{} // nodes that a group can do without
+	all, drains := r.o.MaxScaleDownParallelism, r.o.MaxDrainParallelism
+	for _, g := range r.who.groups {
+		left[g] = g.Desired - g.Min
+	}
+	for _, t := range r.d.Terminate {
+		left[r.who.byName[t.Group]]--
+	}
+	for _, deletion := range r.d.Memory.Deleting {
+		all--
+		if deletion.Drain {
+			drains--
+		}
+		if g := r.who.byName[deletion.Group]; g != nil && !deletion.Gone {
+			left[g]--
+		}
+	}
+	for _, c := range unneeded {
+		wait, why := or(c.group.Override.UnneededTime, r.o.UnneededTime), "NotUnneededLongEnough"
+		if !c.ready {
+			wait, why = or(c.group.Override.UnreadyTime, r.o.UnreadyTime), "NotUnreadyLongEnough"
+		}
+		switch at := c.since.Add(wait); {
+		case at.After(r.now):
+			r.d.due(at)
+			r.refuse(c.node, Reason{Code: why})
+		case left[c.group] <= 0:
+			r.refuse(c.node, Reason{Code: "NodeGroupMinSizeReached"})
+		case !r.limits.spares(c.node):
+			r.refuse(c.node, Reason{Code: "MinimalResourceLimitExceeded"})
+		case all <= 0:
+		default:
+			mark, spent := r.c.mark(), r.budgets.clone()
+			removal := r.simulate(c)
+			if removal == nil {
+				continue
+			}
+			if removal.Drain && drains <= 0 {
+				r.c.back(mark)
+				r.budgets = spent
+				continue
+			}
+			if removal.Drain {
+				drains--
+			}
+			all--
+			left[c.group]--
+			r.limits.add(c.node, -1)
+			r.d.Remove = append(r.d.Remove, *removal)
+		}
+	}
+}
+
+// taint says which nodes are to be avoided from now on, and which no longer.
+func (r *reducer) taint() {
+	budget := r.o.MaxBulkSoftTaints
+	for _, node := range r.s.Nodes {
+		if budget <= 0 {
+			return
+		}
+		if r.who.ofNode[node.Name] == nil || r.who.leaving[node.Name] {
+			continue
+		}
+		_, unneeded := r.d.Memory.Unneeded[node.Name]
+		switch marked := hasTaint(node, candidateTaint); {
+		case unneeded && !marked:
+			r.d.Mark = append(r.d.Mark, node.Name)
+			budget--
+		case !unneeded && marked:
+			r.d.Unmark = append(r.d.Unmark, node.Name)
+			budget--
+		}
+	}
+}
+
+// clone is a copy that is spent by itself.
+func (all budgets) clone() budgets {
+	list := make(budgets, 0, len(all))
+	for _, b := range all {
+		list = append(list, new(*b))
+	}
+	return list
+}
