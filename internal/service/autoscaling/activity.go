@@ -32,7 +32,7 @@ type Activity struct {
 }
 
 // Key is the activity's key in the store: the newest sorts last.
-func (a Activity) Key() string { return a.Group + "/" + a.ID }
+func (a Activity) Key() string { return Prefix(a.Group) + a.ID }
 
 // Statuses of activities that are set here and by loop fleet.
 const (
@@ -53,7 +53,6 @@ const (
 	DetachingInstance    = "Detaching EC2 instance: %s"
 	EnteringStandbyOf    = "Moving EC2 instance to Standby: %s"
 	ExitingStandbyOf     = "Moving EC2 instance out of Standby: %s"
-	launchingNoInstance  = "Launching a new EC2 instance"
 	launchFailureSummary = "%s.  Status Reason: %s"
 )
 

@@ -15,9 +15,12 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/tarn-eks/tarn/internal/api"
+	autoscalingapi "github.com/tarn-eks/tarn/internal/api/autoscaling"
 	"github.com/tarn-eks/tarn/internal/arn"
 	"github.com/tarn-eks/tarn/internal/store"
 )
+
+var _ autoscalingapi.Handler = (*Service)(nil)
 
 // Config is what New needs.
 type Config struct {
@@ -44,6 +47,8 @@ type Service struct {
 	Refreshes      *store.Collection[Refresh]             // by group/id
 	Configurations *store.Collection[LaunchConfiguration] // by name
 
+	groups    *store.Cached[Group]  // reads Groups
+	members   *store.Cached[Member] // reads Members
 	client    *clientv3.Client
 	scope     arn.Scope
 	network   Network
@@ -65,7 +70,7 @@ func New(c Config) *Service {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Service{
+	s := &Service{
 		Groups:         store.NewCollection[Group](c.Client, "auto-scaling-groups"),
 		Members:        store.NewCollection[Member](c.Client, "auto-scaling-instances"),
 		Activities:     store.NewCollection[Activity](c.Client, "scaling-activities"),
@@ -84,6 +89,8 @@ func New(c Config) *Service {
 		forecasts:      c.Forecasts,
 		now:            c.Now,
 	}
+	s.groups, s.members = store.NewCached(s.Groups), store.NewCached(s.Members)
+	return s
 }
 
 // time is now as the API shows it: in milliseconds.
@@ -111,26 +118,38 @@ func (s *Service) modify(ctx context.Context, name *string, change func(*Group) 
 // the store must be read anew each time it is called, which is when somebody else
 // was faster.
 func (s *Service) commit(ctx context.Context, name *string, change func(*Group) ([]store.Op, error)) (Group, error) {
-	for {
+	var g Group
+	err := retry(func() error {
 		it, err := s.get(ctx, name)
 		if err != nil {
-			return Group{}, err
+			return err
 		}
 		if it.Value.Deleting {
-			return Group{}, pendingDelete(it.Key)
+			return pendingDelete(it.Key)
 		}
 		before, _ := json.Marshal(it.Value) // what was unmarshalled can be marshalled
 		ops, err := change(&it.Value)
 		if err != nil {
-			return Group{}, err
+			return err
 		}
 		group := s.Groups.UpdateOp(it)
 		if after, err := json.Marshal(it.Value); err == nil && bytes.Equal(before, after) {
 			group = s.Groups.Unchanged(it) // nobody who watches groups needs to look
 		}
+		g = it.Value
 		_, err = store.Commit(ctx, s.client, append(ops, group)...)
+		return err
+	})
+	return g, err
+}
+
+// retry does something anew as long as what it has read was changed by somebody
+// else before its commit.
+func retry(do func() error) error {
+	for {
+		err := do()
 		if !errors.Is(err, store.ErrConflict) && !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrExists) {
-			return it.Value, err
+			return err
 		}
 	}
 }

@@ -30,6 +30,8 @@ type Group struct {
 	Warmup            time.Duration // default instance warm-up; negative: none is set
 	Subnets           []string
 	Zones             []string // those of Subnets
+	// Implied says that the caller named zones, and Subnets are the default VPC's.
+	Implied bool
 
 	LoadBalancers []string // Classic, by name
 	TargetGroups  []string // ARNs

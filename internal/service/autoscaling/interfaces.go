@@ -74,8 +74,9 @@ type Balancers interface {
 
 // Identity is what the service asks IAM.
 type Identity interface {
-	// Profile says whether there is an instance profile with the name or ARN.
-	Profile(ctx context.Context, profile string) (bool, error)
+	// ProfileRole is the ARN of the role in the instance profile with the name or
+	// ARN, "" if it has none; ok is false if there is no such profile.
+	ProfileRole(ctx context.Context, profile string) (role string, ok bool, err error)
 	// Role says whether there is a role with the ARN.
 	Role(ctx context.Context, arn string) (bool, error)
 	// ServiceLinkedRole makes the role AWSServiceRoleForAutoScaling if it is not

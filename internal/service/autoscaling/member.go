@@ -61,7 +61,8 @@ type Member struct {
 	// of the activity.
 	Ending bool
 	Cause  string
-	// Activity is that of its launch or end, in progress.
+	// Activity is that of its launch, its end or its move, in progress. A call that
+	// asks for one of them begins the activity; loop fleet goes on with it.
 	Activity string
 
 	// Waits are the hooks that it waits for in a state with ":Wait".
@@ -69,17 +70,28 @@ type Member struct {
 }
 
 // Key is the member's key in the store.
-func (m Member) Key() string { return m.Group + "/" + m.Instance }
+func (m Member) Key() string { return Prefix(m.Group) + m.Instance }
 
 // Counts says whether the instance is part of the group's capacity: it launches
 // or is in service, and is not about to leave.
-func (m Member) Counts() bool {
+func (m Member) Counts() bool { return m.live() && !m.Ending }
+
+func (m Member) live() bool {
 	switch m.State {
 	case Pending, PendingWait, PendingProceed, InService:
-		return !m.Ending
+		return true
 	}
 	return false
 }
 
 // Warm says whether the instance is the warm pool's.
 func (m Member) Warm() bool { return len(m.State) > 7 && m.State[:7] == "Warmed:" }
+
+// Shown is the state as the API tells it: an instance whose end was asked for is
+// terminating, whatever loop fleet has done about it.
+func (m Member) Shown() State {
+	if m.Ending && (m.live() || m.State == Standby || m.State == EnteringStandby) {
+		return TerminatingNow
+	}
+	return m.State
+}

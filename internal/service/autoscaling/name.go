@@ -6,6 +6,12 @@ import (
 	"github.com/tarn-eks/tarn/internal/arn"
 )
 
+// Prefix is what the keys of all that belongs to a group begin with. Names may have
+// slashes, and keys of one group must not be taken for another's.
+func Prefix(group string) string { return escaped.Replace(group) + "/" }
+
+var escaped = strings.NewReplacer("%", "%25", "/", "%2F")
+
 // ARN names a group.
 func (s *Service) ARN(g Group) string {
 	return s.scope.Of("autoscaling", "autoScalingGroup:%s:autoScalingGroupName/%s", g.ID, g.Name)

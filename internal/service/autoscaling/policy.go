@@ -31,7 +31,7 @@ type Policy struct {
 }
 
 // Key is the policy's key in the store.
-func (p Policy) Key() string { return p.Group + "/" + p.Name }
+func (p Policy) Key() string { return Prefix(p.Group) + p.Name }
 
 // ScheduledAction changes a group's size at times.
 type ScheduledAction struct {
@@ -48,4 +48,4 @@ type ScheduledAction struct {
 }
 
 // Key is the action's key in the store.
-func (a ScheduledAction) Key() string { return a.Group + "/" + a.Name }
+func (a ScheduledAction) Key() string { return Prefix(a.Group) + a.Name }

@@ -34,7 +34,7 @@ type Rollback struct {
 }
 
 // Key is the refresh's key in the store.
-func (r Refresh) Key() string { return r.Group + "/" + r.ID }
+func (r Refresh) Key() string { return Prefix(r.Group) + r.ID }
 
 // Statuses of refreshes.
 const (
@@ -56,4 +56,12 @@ func (r Refresh) Active() bool {
 		return true
 	}
 	return false
+}
+
+// RollBack turns the refresh around: what was launched before is launched again.
+// Loop fleet chooses the instances anew.
+func (r *Refresh) RollBack(reason string, now time.Time) {
+	r.Rollback = &Rollback{Reason: reason, Start: now, Percentage: r.Percentage, ToUpdate: r.ToUpdate}
+	r.Status, r.Reason = RollbackInProgress, reason
+	r.Instances, r.CheckpointAt = nil, time.Time{}
 }

@@ -76,7 +76,7 @@ func (g *Group) delete(now time.Time, force bool) {
 // it but its activities. The alarms of its policies go first. It returns
 // store.ErrConflict if the group was changed since it was read.
 func (s *Service) RemoveGroup(ctx context.Context, item store.Item[Group]) error {
-	prefix := item.Key + "/"
+	prefix := Prefix(item.Key)
 	policies, _, err := s.Policies.List(ctx, prefix)
 	if err != nil {
 		return err
