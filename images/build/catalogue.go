@@ -33,6 +33,17 @@ func catalogue(ctx context.Context, c compiler) []spec {
 				ExposedPorts: map[string]struct{}{"53/tcp": {}, "53/udp": {}},
 			},
 		},
+		{
+			name: "eks/metrics-server:v0.9.0-eksbuild.1",
+			layers: []func() ([]file, error){
+				c.program(ctx, "metrics-server", module+"images/metrics-server", "-X k8s.io/client-go/pkg/version.gitVersion=v0.9.0"),
+			},
+			config: v1.Config{
+				Entrypoint:   []string{"/metrics-server"},
+				User:         "65534:65534",
+				ExposedPorts: map[string]struct{}{"10250/tcp": {}},
+			},
+		},
 	}
 	for _, version := range []string{"1.0.0", "4.0.0"} {
 		specs = append(specs, spec{

@@ -59,7 +59,7 @@ func TestAddonValues(t *testing.T) {
 }
 
 func TestHasManifest(t *testing.T) {
-	if !HasManifest("coredns") || HasManifest("vpc-cni") || HasManifest("../system/rbac") {
-		t.Error("add-ons with a manifest: coredns, and no other")
+	if !HasManifest("coredns") || !HasManifest("metrics-server") || HasManifest("vpc-cni") || HasManifest("../system/rbac") {
+		t.Error("add-ons with a manifest: coredns and metrics-server, and no other")
 	}
 }

@@ -57,6 +57,9 @@ func (r *reader) config(root *node) *ClusterConfig {
 	cfg.Zones = r.zones(root, cfg.Region)
 	r.nodeGroups(root, cfg)
 	cfg.Addons = r.addons(root.get("addons"))
+	if off, _ := root.get("addonsConfig").get("disableDefaultAddons").bool(); !off {
+		cfg.Addons = withDefaults(cfg.Addons)
+	}
 	cfg.CloudWatch = r.cloudWatch(root.get("cloudWatch").get("clusterLogging"))
 	cfg.IAM.WithOIDC, _ = root.get("iam").get("withOIDC").bool()
 	return cfg
@@ -217,6 +220,16 @@ func (r *reader) zoneList(n *node, path, region string) []string {
 		zones = append(zones, zone)
 	}
 	return zones
+}
+
+// withDefaults adds the add-on that eksctl gives a cluster without being asked.
+// Its other default ones are those that EKS creates a cluster with.
+func withDefaults(addons []Addon) []Addon {
+	const metrics = "metrics-server"
+	if slices.ContainsFunc(addons, func(a Addon) bool { return a.Name == metrics }) {
+		return addons
+	}
+	return append(addons, Addon{Name: metrics})
 }
 
 // resolutions are what eksctl takes for resolveConflicts, whatever the case.

@@ -120,12 +120,8 @@ func (s *Service) ListAddons(ctx context.Context, in *eksapi.ListAddonsInput) (*
 	return &eksapi.ListAddonsOutput{Addons: names, NextToken: next}, nil
 }
 
-// What all add-ons are here.
-const (
-	addonType      = "networking"
-	addonPublisher = "eks"
-	addonOwner     = "aws"
-)
+// addonPublisher is who publishes all add-ons here.
+const addonPublisher = "eks"
 
 // DescribeAddonVersions lists the add-ons that there are.
 func (s *Service) DescribeAddonVersions(_ context.Context, in *eksapi.DescribeAddonVersionsInput) (*eksapi.DescribeAddonVersionsOutput, error) {
@@ -136,7 +132,7 @@ func (s *Service) DescribeAddonVersions(_ context.Context, in *eksapi.DescribeAd
 	var names []string
 	for _, k := range s.addons {
 		if api.Val(in.AddonName) != "" && api.Val(in.AddonName) != k.name ||
-			!wanted(addonType, in.Types) || !wanted(addonPublisher, in.Publishers) || !wanted(addonOwner, in.Owners) {
+			!wanted(k.category, in.Types) || !wanted(addonPublisher, in.Publishers) || !wanted(k.owner, in.Owners) {
 			continue
 		}
 		names = append(names, k.name)
@@ -149,7 +145,7 @@ func (s *Service) DescribeAddonVersions(_ context.Context, in *eksapi.DescribeAd
 	for _, n := range names {
 		k, _ := s.kind(n)
 		out.Addons = append(out.Addons, eksapi.AddonInfo{
-			AddonName: &k.name, Type: new(addonType), Publisher: new(addonPublisher), Owner: new(addonOwner),
+			AddonName: &k.name, Type: &k.category, Publisher: new(addonPublisher), Owner: &k.owner,
 			AddonVersions: []eksapi.AddonVersionInfo{{
 				AddonVersion: &k.version, Architecture: []string{"amd64"},
 				Compatibilities: []eksapi.Compatibility{{

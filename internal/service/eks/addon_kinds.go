@@ -15,7 +15,12 @@ import (
 type addonKind struct {
 	name    string
 	version string // the only one: what this Tarn runs
-	values  map[string]valueKind
+	// What it is for (networking, observability) and who answers for it (aws,
+	// community), by which the add-ons that there are can be asked for.
+	category, owner string
+	// bootstrap says that a cluster is created with it.
+	bootstrap bool
+	values    map[string]valueKind
 }
 
 // valueKind is what a configuration value must be.
@@ -28,17 +33,30 @@ type valueKind struct {
 // CoreDNSVersion is the version of the add-on coredns, and the tag of its image.
 const CoreDNSVersion = "v1.15.0-eksbuild.1"
 
+// MetricsServerVersion is the version of the add-on metrics-server, and the tag of
+// its image.
+const MetricsServerVersion = "v0.9.0-eksbuild.1"
+
 // addonKinds are the add-ons of a region that runs the Kubernetes version.
 // kube-proxy and vpc-cni are part of each node here: they are there as soon as
 // a node is, and nothing of them can be configured.
 func addonKinds(kubernetes string) []addonKind {
 	return []addonKind{
-		{"coredns", CoreDNSVersion, map[string]valueKind{
-			"replicaCount": {Type: "integer", Description: "The number of CoreDNS pods", Minimum: 1},
-			"corefile":     {Type: "string", Description: "The whole of CoreDNS's configuration file"},
-		}},
-		{"kube-proxy", "v" + kubernetes + "-eksbuild.1", nil},
-		{"vpc-cni", "v1.21.1-eksbuild.1", nil},
+		{
+			name: "coredns", version: CoreDNSVersion, category: "networking", owner: "aws", bootstrap: true,
+			values: map[string]valueKind{
+				"replicaCount": {Type: "integer", Description: "The number of CoreDNS pods", Minimum: 1},
+				"corefile":     {Type: "string", Description: "The whole of CoreDNS's configuration file"},
+			},
+		},
+		{name: "kube-proxy", version: "v" + kubernetes + "-eksbuild.1", category: "networking", owner: "aws", bootstrap: true},
+		{
+			name: "metrics-server", version: MetricsServerVersion, category: "observability", owner: "community",
+			values: map[string]valueKind{
+				"replicas": {Type: "integer", Description: "The number of metrics-server pods", Minimum: 1},
+			},
+		},
+		{name: "vpc-cni", version: "v1.21.1-eksbuild.1", category: "networking", owner: "aws", bootstrap: true},
 	}
 }
 

@@ -167,6 +167,7 @@ func TestAddonRefuses(t *testing.T) {
 		{"coredns", "", `replicaCount: 0`, "$.replicaCount: must have a minimum value of 1"},
 		{"coredns", "", `{`, "neither JSON nor YAML"},
 		{"kube-proxy", "", `{"mode": "ipvs"}`, "$.mode: is not defined"},
+		{"metrics-server", "", `{"replicas": 0}`, "$.replicas: must have a minimum value of 1"},
 	} {
 		in := &eksapi.CreateAddonInput{ClusterName: new("lake"), AddonName: &test.addon}
 		if test.version != "" {
@@ -186,11 +187,12 @@ func TestDescribeAddonVersions(t *testing.T) {
 		in   eksapi.DescribeAddonVersionsInput
 		want []string
 	}{
-		{"all", eksapi.DescribeAddonVersionsInput{}, []string{"coredns", "kube-proxy", "vpc-cni"}},
+		{"all", eksapi.DescribeAddonVersionsInput{}, []string{"coredns", "kube-proxy", "metrics-server", "vpc-cni"}},
 		{"one", eksapi.DescribeAddonVersionsInput{AddonName: new("vpc-cni"), KubernetesVersion: new("1.37")}, []string{"vpc-cni"}},
 		{"another Kubernetes", eksapi.DescribeAddonVersionsInput{KubernetesVersion: new("1.30")}, []string{}},
 		{"unknown", eksapi.DescribeAddonVersionsInput{AddonName: new("x")}, []string{}},
 		{"storage", eksapi.DescribeAddonVersionsInput{Types: []string{"storage"}}, []string{}},
+		{"observability", eksapi.DescribeAddonVersionsInput{Types: []string{"observability"}, Owners: []string{"community"}}, []string{"metrics-server"}},
 		{"networking", eksapi.DescribeAddonVersionsInput{Types: []string{"networking"}, Owners: []string{"aws"}, MaxResults: new(int32(1))}, []string{"coredns"}},
 	} {
 		got := []string{}

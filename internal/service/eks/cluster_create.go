@@ -86,7 +86,9 @@ func (s *Service) newCluster(ctx context.Context, in *eksapi.CreateClusterInput)
 	}
 	if in.BootstrapSelfManagedAddons == nil || *in.BootstrapSelfManagedAddons {
 		for _, k := range s.addons {
-			c.SelfManaged = append(c.SelfManaged, k.name)
+			if k.bootstrap {
+				c.SelfManaged = append(c.SelfManaged, k.name)
+			}
 		}
 	}
 	if v := api.Val(in.Version); v != "" && v != c.Version {
