@@ -120,6 +120,7 @@ func runAPIServer(ctx context.Context, c cluster.Config, listener net.Listener) 
 	if err != nil {
 		return err
 	}
+	registerAdvice(s.Admission.GenericAdmission)
 	s.SecureServing.Listener = listener
 	if err := s.GenericServerRunOptions.ComponentGlobalsRegistry.Set(); err != nil {
 		return fmt.Errorf("setting feature gates: %w", err)
