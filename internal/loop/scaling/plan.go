@@ -184,8 +184,11 @@ func (s Situation) wishOf(p autoscaling.Policy, c Call) (wish, error) {
 		}
 		value, target := c.Values[len(c.Values)-1], *p.Target.TargetValue
 		switch {
-		case value > target:
-			w.out, w.want = true, max(s.Group.Desired, s.track(max(has.Ready, 1), value/target, has.Ready+1))
+		case c.Threshold >= target: // of the alarm for more; the one for less has it lower
+			w.out = true
+			if value > target {
+				w.want = max(s.Group.Desired, s.track(max(has.Ready, 1), value/target, has.Ready+1))
+			}
 		case !scaleInDisabled(p) && !s.growing(has):
 			from := has.Ready + has.Leaving
 			w.want = min(s.Group.Desired, max(s.track(from, value/target, 0), from-gently(from)))
@@ -216,7 +219,7 @@ func (s Situation) track(capacity int, ratio float64, least int) int {
 	if math.IsNaN(want) || want > float64(s.Group.Max) {
 		return max(s.Group.Max, least)
 	}
-	return max(int(want), least)
+	return max(int(max(want, 0)), least)
 }
 
 // growing says that the group is about to get more: policies scale in only after

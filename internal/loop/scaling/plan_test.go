@@ -163,6 +163,7 @@ func TestPlan(t *testing.T) {
 		"a target far out":                {members: "rrr", desired: 3, calls: []Call{call(half, 50, 100)}, want: 6},
 		"a target exactly":                {members: "rrrrr", desired: 5, calls: []Call{call(half, 50, 60)}, want: 6},
 		"a target out of bounds":          {members: "rrr", desired: 3, calls: []Call{call(half, 50, 1e300)}, want: 20},
+		"a target that is met by now":     {members: "rr", desired: 2, calls: []Call{call(half, 50, 70, 20), call(minus, 0)}, want: 2},
 		"a target by the newest value":    {members: "rr", desired: 2, calls: []Call{call(half, 50, 100, 100, 70)}, want: 3},
 		"a target while one warms up":     {members: "rrw", desired: 3, calls: []Call{call(half, 50, 70)}, want: 3},
 		"a target, warming, much more":    {members: "rrw", desired: 3, calls: []Call{call(half, 50, 100)}, want: 4},

@@ -12,7 +12,7 @@ import (
 // Outlook is what is expected of a group, for one predictive policy.
 type Outlook struct {
 	Group, Policy string
-	// Of is the policy's ID: another one of the same name begins anew.
+	// Of is what the forecast is of; see identity.
 	Of   string
 	Made time.Time
 	// Load and Capacity are by hour, in order. Those that have passed stay for a

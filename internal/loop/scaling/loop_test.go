@@ -1,0 +1,321 @@
+package scaling
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	autoscalingapi "github.com/tarn-eks/tarn/internal/api/autoscaling"
+	"github.com/tarn-eks/tarn/internal/service/autoscaling"
+	"github.com/tarn-eks/tarn/internal/service/cloudwatch"
+)
+
+// more adds an instance as long as its alarm is in ALARM.
+var more = autoscaling.Policy{Group: "g", Name: "more", Type: autoscaling.StepScaling, AdjustmentType: autoscaling.ChangeInCapacity, Steps: []autoscalingapi.StepAdjustment{
+	step(new(0.0), nil, 1),
+}}
+
+func TestAlarmCallsPolicy(t *testing.T) {
+	m := minute()
+	f := newFixture(t, m)
+	f.group(autoscaling.Group{Name: "g", Max: 5, Desired: 2})
+	action := f.policy(more)
+	f.alarm(cloudwatch.Alarm{Name: "busy", Alarm: []string{action}})
+	next := f.turn(m)
+	f.wantState("busy", cloudwatch.InsufficientData)
+	if want := m.Add(defaultSettle); !next.Equal(want) {
+		t.Errorf("the loop wants to look again at %v, want %v", next, want)
+	}
+	f.after(m)
+
+	f.put(m.Add(time.Minute), 90)
+	if next := f.turn(m.Add(time.Minute + time.Second)); !next.Equal(m.Add(time.Minute + defaultSettle)) {
+		t.Errorf("before the data are in, it looks again at %v", next)
+	}
+	f.wantDesired("g", 2)
+	f.after(m.Add(time.Minute))
+	f.wantState("busy", cloudwatch.InAlarm)
+	f.wantDesired("g", 3)
+	want := autoscaling.Sentence(m.Add(time.Minute+defaultSettle), "a monitor alarm busy in state ALARM triggered policy more changing the desired capacity from 2 to 3")
+	if got := f.reasons("g"); len(got) != 2 || got[1] != want {
+		t.Errorf("reasons: %q\nwant %q", got, want)
+	}
+	f.wantActions("busy", "Successfully executed action "+action)
+
+	// It stays in ALARM: while the new one warms up nothing more is to be done,
+	// after that there is.
+	f.member("g", "i-new", autoscaling.Pending, f.clock.Now())
+	f.put(m.Add(2*time.Minute), 90)
+	f.after(m.Add(2 * time.Minute))
+	f.wantDesired("g", 3)
+	if _, err := f.groups.Members.Modify(t.Context(), autoscaling.Prefix("g")+"i-new", func(i *autoscaling.Member) error {
+		i.State, i.InService = autoscaling.InService, m
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	f.put(m.Add(10*time.Minute), 80)
+	f.after(m.Add(10 * time.Minute))
+	f.wantDesired("g", 4)
+	f.wantActions("busy", "Successfully executed action "+action, "Successfully executed action "+action)
+	f.turn(f.clock.Now().Add(time.Second)) // not each time that anything happens
+	f.wantDesired("g", 4)
+}
+
+// A region that ended after an alarm had changed, and before its action, acts when
+// it starts again; and once only.
+func TestRestart(t *testing.T) {
+	m := minute()
+	f := newFixture(t, m)
+	f.group(autoscaling.Group{Name: "g", Max: 5, Desired: 2})
+	action := f.policy(autoscaling.Policy{Group: "g", Name: "plus", Type: autoscaling.SimpleScaling, AdjustmentType: autoscaling.ChangeInCapacity, Adjustment: 1})
+	f.alarm(cloudwatch.Alarm{Name: "busy", Alarm: []string{action}})
+	f.put(m.Add(time.Minute), 90)
+	it, err := f.watch.Alarms.Get(t.Context(), "busy")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := f.watch.Look(t.Context(), it.Value, m.Add(time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if changed, _, err := f.watch.Decide(t.Context(), it, e); err != nil || !changed {
+		t.Fatal(changed, err)
+	}
+	f.turn(m.Add(time.Minute + 2*time.Second))
+	f.wantDesired("g", 3)
+	// As if it had been launched, and no cooldown were: a second call would count.
+	f.member("g", "i-new", autoscaling.InService, m)
+	f.restart()
+	f.turn(m.Add(time.Minute + 3*time.Second))
+	f.wantDesired("g", 3)
+	f.wantActions("busy", "Successfully executed action "+action)
+	f.put(m.Add(2*time.Minute), 90)
+	f.after(m.Add(2 * time.Minute))
+	f.wantDesired("g", 4)
+}
+
+func TestTargetTracking(t *testing.T) {
+	m := minute()
+	f := newFixture(t, m)
+	f.group(autoscaling.Group{Name: "g", Max: 9, Desired: 4})
+	p := autoscaling.Policy{Group: "g", Name: "cpu", ID: "id-of-cpu", Type: autoscaling.TargetTrackingScaling, Target: &autoscalingapi.TargetTrackingConfiguration{
+		TargetValue:                   new(50.0),
+		CustomizedMetricSpecification: &autoscalingapi.CustomizedMetricSpecification{Namespace: new("Test"), MetricName: new("Load"), Statistic: autoscalingapi.MetricStatisticAverage},
+	}}
+	alarms := autoscaling.TargetAlarms(p, f.groups.PolicyARN(p))
+	if err := (Alarms{f.watch}).Put(t.Context(), alarms); err != nil {
+		t.Fatal(err)
+	}
+	f.policy(p)
+	high, low := alarms[0].Name, alarms[1].Name
+	if got, err := (Alarms{f.watch}).Acting(t.Context(), []string{f.groups.PolicyARN(p), "arn:other"}); err != nil || !slices.Equal(got[f.groups.PolicyARN(p)], []string{high, low}) || len(got) != 1 {
+		t.Errorf("acting: %v, %v", got, err)
+	}
+	f.after(m)
+	for i := 1; i <= alarms[0].Periods; i++ {
+		f.wantDesired("g", 4)
+		at := m.Add(time.Duration(i) * time.Minute)
+		f.put(at, 70)
+		f.after(at)
+	}
+	f.wantState(high, cloudwatch.InAlarm)
+	f.wantDesired("g", 6)
+	f.member("g", "i-new1", autoscaling.InService, m.Add(-time.Hour))
+	f.member("g", "i-new2", autoscaling.InService, m.Add(-time.Hour))
+
+	for i := range alarms[1].Periods {
+		f.wantDesired("g", 6)
+		at := m.Add(time.Duration(4+i) * time.Minute)
+		f.put(at, 5)
+		f.after(at)
+	}
+	f.wantState(low, cloudwatch.InAlarm)
+	f.wantState(high, cloudwatch.OK)
+	f.wantDesired("g", 5) // one by one
+	if err := (Alarms{f.watch}).Delete(t.Context(), []string{high, low, "gone"}); err != nil {
+		t.Fatal(err)
+	}
+	if items, _, err := f.watch.Alarms.List(t.Context(), ""); err != nil || len(items) != 0 {
+		t.Errorf("%d alarms, %v", len(items), err)
+	}
+}
+
+func TestOtherActions(t *testing.T) {
+	m := minute()
+	f := newFixture(t, m)
+	const stop, topic, function = "arn:aws:automate:ap-northeast-2:ec2:stop", "arn:aws:sns:ap-northeast-2:000000000000:t", "arn:aws:lambda:ap-northeast-2:000000000000:function:f"
+	gone := "arn:aws:autoscaling:ap-northeast-2:000000000000:scalingPolicy:1:autoScalingGroupName/g:policyName/gone"
+	f.alarm(cloudwatch.Alarm{Name: "busy", Alarm: []string{stop, function, topic, gone}, Dimensions: dimensions([]autoscalingapi.MetricDimension{{Name: new("InstanceId"), Value: new("i-1")}}), Missing: "breaching"})
+	f.alarm(cloudwatch.Alarm{Name: "quiet", Alarm: []string{stop}, ActionsOff: true, Missing: "breaching"})
+	f.alarm(cloudwatch.Alarm{Name: "nobody", Alarm: []string{stop}, Missing: "breaching"})
+	f.turn(m.Add(defaultSettle))
+	f.wantState("busy", cloudwatch.InAlarm)
+	f.wantState("quiet", cloudwatch.InAlarm)
+	if !slices.Equal(f.machines.done, []string{"stop i-1"}) {
+		t.Errorf("done: %v", f.machines.done)
+	}
+	got := f.actions("busy")
+	slices.Sort(got)
+	want := []string{
+		"Failed to execute action " + gone + `. Received error: "No scaling policy found for the ARN ` + gone,
+		"Failed to execute action " + function + `. Received error: "the region has no service for it"`,
+		"Failed to execute action " + topic,
+		"Successfully executed action " + stop,
+	}
+	if !slices.EqualFunc(got, want, strings.HasPrefix) {
+		t.Errorf("actions: %s", strings.Join(got, "\n"))
+	}
+	f.wantActions("quiet")
+	f.wantActions("nobody", "Failed to execute action "+stop+`. Received error: "The alarm's metric has no dimension InstanceId"`)
+
+	// Once is enough, also for what has failed.
+	f.machines.fail = errors.New("no such instance")
+	f.restart()
+	f.turn(m.Add(2 * defaultSettle))
+	if len(f.machines.done) != 1 {
+		t.Errorf("done: %v", f.machines.done)
+	}
+}
+
+func TestInstanceAction(t *testing.T) {
+	for action, want := range map[string]string{
+		"arn:aws:automate:ap-northeast-2:ec2:terminate":                                        "terminate",
+		"arn:aws:swf:ap-northeast-2:000000000000:action/actions/AWS_EC2.InstanceId.Reboot/1.0": "reboot",
+		"arn:aws:automate:ap-northeast-2:ec2:recover":                                          "recover",
+		"arn:aws:automate:ap-northeast-2:ec2:dance":                                            "",
+		"arn:aws:sns:ap-northeast-2:000000000000:ec2:stop":                                     "",
+	} {
+		if got, ok := instanceAction(action); got != want || ok != (want != "") {
+			t.Errorf("%s: %q, %v", action, got, ok)
+		}
+	}
+}
+
+// A composite alarm follows its children in the turn in which they change, and its
+// suppressor holds it back.
+func TestComposite(t *testing.T) {
+	m := minute()
+	f := newFixture(t, m)
+	f.group(autoscaling.Group{Name: "g", Max: 5, Desired: 2})
+	plus := f.policy(autoscaling.Policy{Group: "g", Name: "plus", Type: autoscaling.SimpleScaling, AdjustmentType: autoscaling.ChangeInCapacity, Adjustment: 1})
+	f.alarm(cloudwatch.Alarm{Name: "child"})
+	f.alarm(cloudwatch.Alarm{Name: "deploying", Comparison: "LessThanThreshold", Threshold: 0})
+	f.alarm(cloudwatch.Alarm{Name: "a-top", Rule: "ALARM(middle)", Alarm: []string{plus}, Suppressor: "deploying", SuppressorWait: 30 * time.Second, SuppressorExtension: time.Minute})
+	f.alarm(cloudwatch.Alarm{Name: "middle", Rule: "ALARM(child)"})
+	f.put(m.Add(time.Minute), 10)
+	f.after(m.Add(time.Minute))
+	f.wantState("a-top", cloudwatch.OK)
+
+	f.put(m.Add(2*time.Minute), 90)
+	next := f.after(m.Add(2 * time.Minute))
+	f.wantState("middle", cloudwatch.InAlarm)
+	if top := f.wantState("a-top", cloudwatch.InAlarm); top.Suppressed != "WaitPeriod" {
+		t.Errorf("suppressed by %q", top.Suppressed)
+	}
+	f.wantDesired("g", 2)
+	if want := m.Add(2*time.Minute + defaultSettle + 30*time.Second); !next.Equal(want) {
+		t.Errorf("the loop wants to look again at %v, want %v", next, want)
+	}
+	f.turn(next)
+	f.wantDesired("g", 3)
+	f.wantActions("a-top", "Successfully executed action "+plus)
+}
+
+func TestScheduledActions(t *testing.T) {
+	now := at("2026-11-29T11:59:30Z")
+	f := newFixture(t, now)
+	f.group(autoscaling.Group{Name: "g", Min: 1, Max: 5, Desired: 2})
+	f.group(autoscaling.Group{Name: "s", Max: 5, Suspended: []autoscaling.Suspended{{Process: autoscaling.ScheduledActions}}})
+	for _, a := range []autoscaling.ScheduledAction{
+		{Group: "g", Name: "noon", Recurrence: "0 12 * * *", Desired: new(4)},
+		{Group: "g", Name: "after", Start: at("2026-11-29T12:30:00Z"), Max: new(3)},
+		{Group: "s", Name: "noon", Recurrence: "0 12 * * *", Desired: new(4)},
+		{Group: "gone", Name: "noon", Start: at("2026-11-29T12:00:00Z"), Desired: new(4)},
+	} {
+		if _, err := f.groups.Scheduled.Create(t.Context(), a.Key(), a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if next := f.turn(now); !next.Equal(at("2026-11-29T12:00:00Z")) {
+		t.Errorf("the next is at %v", next)
+	}
+	f.wantDesired("g", 2)
+	f.turn(at("2026-11-29T12:00:00Z"))
+	f.wantDesired("g", 4)
+	f.wantDesired("s", 0)
+	if got := f.reasons("g"); len(got) != 3 || !strings.Contains(got[2], "the scheduled action noon executed. Setting desired capacity from 2 to 4.") {
+		t.Errorf("reasons: %q", got)
+	}
+
+	// A person changes the size; a restart does not change it back.
+	if err := f.groups.SetDesired(t.Context(), "g", 2, "a person says so"); err != nil {
+		t.Fatal(err)
+	}
+	f.restart()
+	f.turn(at("2026-11-29T12:00:30Z"))
+	f.wantDesired("g", 2)
+
+	// The region was away when the other's time came.
+	f.restart()
+	f.turn(at("2026-11-29T13:10:00Z"))
+	if g, err := f.groups.Groups.Get(t.Context(), "g"); err != nil || g.Value.Max != 3 {
+		t.Errorf("%+v, %v", g.Value, err)
+	}
+	items, _, err := f.groups.Scheduled.List(t.Context(), "")
+	var left []string
+	for _, it := range items {
+		left = append(left, it.Key)
+	}
+	if diff := gocmp.Diff([]string{"g/noon", "s/noon"}, left); diff != "" || err != nil {
+		t.Errorf("left: %s, %v", diff, err)
+	}
+	f.turn(at("2026-11-30T12:00:01Z"))
+	f.wantDesired("g", 2) // 4 is out of bounds now
+	if !strings.Contains(f.log.String(), "must be between") {
+		t.Errorf("log: %s", f.log)
+	}
+}
+
+// A recurring action that is made, or changed, just after its time waits for the
+// next.
+func TestScheduledActionIsNew(t *testing.T) {
+	f := newFixture(t, at("2026-11-29T12:00:30Z"))
+	f.group(autoscaling.Group{Name: "g", Max: 9, Desired: 1})
+	a := autoscaling.ScheduledAction{Group: "g", Name: "x", Recurrence: "0 * * * *", Desired: new(4)}
+	if _, err := f.groups.Scheduled.Create(t.Context(), a.Key(), a); err != nil {
+		t.Fatal(err)
+	}
+	if next := f.turn(at("2026-11-29T12:00:30Z")); !next.Equal(at("2026-11-29T13:00:00Z")) {
+		t.Errorf("the next is at %v", next)
+	}
+	f.turn(at("2026-11-29T13:00:00Z"))
+	f.wantDesired("g", 4)
+	if _, err := f.groups.Scheduled.Modify(t.Context(), a.Key(), func(a *autoscaling.ScheduledAction) error {
+		a.Recurrence, a.Desired = "1 * * * *", new(6)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	f.turn(at("2026-11-29T13:01:10Z"))
+	f.wantDesired("g", 4)
+	f.turn(at("2026-11-29T14:01:00Z"))
+	f.wantDesired("g", 6)
+}
+
+func TestLogsOnce(t *testing.T) {
+	f := newFixture(t, minute())
+	for range 3 {
+		f.loop.say("doing something", "x", fmt.Errorf("no"))
+	}
+	f.loop.say("doing something", "x", nil)
+	f.loop.say("doing something", "x", fmt.Errorf("no"))
+	if n := strings.Count(f.log.String(), "doing something"); n != 2 {
+		t.Errorf("it is logged %d times: %s", n, f.log)
+	}
+}
