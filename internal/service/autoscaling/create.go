@@ -2,6 +2,7 @@ package autoscaling
 
 import (
 	"context"
+	"errors"
 
 	"github.com/tarn-eks/tarn/internal/api"
 	autoscalingapi "github.com/tarn-eks/tarn/internal/api/autoscaling"
@@ -29,15 +30,16 @@ func (s *Service) CreateAutoScalingGroup(ctx context.Context, in *autoscalingapi
 			return nil, err
 		}
 	}
-	if _, err := s.CreateGroup(ctx, g); err != nil {
-		return nil, err
-	}
 	if from != nil {
 		if _, err := s.Configurations.Create(ctx, from.Name, *from); err != nil {
 			return nil, err
 		}
 	}
-	return &autoscalingapi.CreateAutoScalingGroupOutput{}, nil
+	_, err = s.CreateGroup(ctx, g)
+	if err != nil && from != nil {
+		err = errors.Join(err, s.Configurations.Delete(ctx, from.Name))
+	}
+	return &autoscalingapi.CreateAutoScalingGroupOutput{}, err
 }
 
 // fill checks a request and makes the group that it describes.

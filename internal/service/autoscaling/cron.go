@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	_ "time/tzdata" // not every machine has the time zones
 
 	"github.com/robfig/cron/v3"
 )
@@ -14,10 +15,10 @@ import (
 // day of the week.
 var fiveFields = cron.NewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow)
 
-// parseCron reads a recurrence, in five fields as cron has them. The library takes
-// more (names, descriptors, time zones, question marks), and of the days of the week
-// 0 to 6 only, where 7 is Sunday, too.
-func parseCron(text, zone string) (cron.Schedule, error) {
+// ParseRecurrence reads a recurrence, in five fields as cron has them, of a time
+// zone ("" is UTC). The library takes more (descriptors, time zones, question
+// marks), and of the days of the week 0 to 6 only, where 7 is Sunday, too.
+func ParseRecurrence(text, zone string) (cron.Schedule, error) {
 	list := strings.Fields(text)
 	if len(list) != 5 || strings.ContainsAny(text, "?=@") {
 		return nil, errors.New("a recurrence has five fields, as cron has them")
@@ -90,7 +91,7 @@ func (a ScheduledAction) Next(after time.Time) (next time.Time, ok bool) {
 	case a.Recurrence == "":
 		return time.Time{}, false
 	default:
-		schedule, err := parseCron(a.Recurrence, a.TimeZone)
+		schedule, err := ParseRecurrence(a.Recurrence, a.TimeZone)
 		if err != nil {
 			return time.Time{}, false // PutScheduledUpdateGroupAction takes none such
 		}

@@ -58,13 +58,12 @@ func (s *Service) PutScalingPolicy(ctx context.Context, in *autoscalingapi.PutSc
 		for _, a := range specs {
 			p.Alarms = append(p.Alarms, a.Name)
 		}
-		if err := s.alarms.Put(ctx, specs); err != nil {
-			return nil, err
-		}
+		err = s.alarms.Put(ctx, specs)
 	}
-	err = s.storePolicy(ctx, in.AutoScalingGroupName, p)
-	if err != nil {
-		// What was made for the policy goes with it; what it had stays.
+	if err == nil {
+		err = s.storePolicy(ctx, in.AutoScalingGroupName, p)
+	}
+	if err != nil { // What was made for the policy goes with it; what it had stays.
 		return nil, errors.Join(err, s.forgetAlarms(ctx, missing(p.Alarms, had.Alarms)))
 	}
 	if err := s.forgetAlarms(ctx, missing(had.Alarms, p.Alarms)); err != nil {

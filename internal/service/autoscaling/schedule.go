@@ -75,7 +75,7 @@ func (a *ScheduledAction) takeTimes(in autoscalingapi.ScheduledUpdateGroupAction
 		return invalid("Time zone specified does not conform to standardized time zones found in IANA Time Zone Database")
 	}
 	if a.Recurrence != "" {
-		if _, err := parseCron(a.Recurrence, a.TimeZone); err != nil {
+		if _, err := ParseRecurrence(a.Recurrence, a.TimeZone); err != nil {
 			return invalid("Given recurrence string: %s is invalid", a.Recurrence)
 		}
 	}
