@@ -37,11 +37,16 @@ const CoreDNSVersion = "v1.15.0-eksbuild.1"
 // its image.
 const MetricsServerVersion = "v0.9.0-eksbuild.1"
 
+// Observability is the add-on that Container Insights is on with.
+const Observability = "amazon-cloudwatch-observability"
+
 // addonKinds are the add-ons of a region that runs the Kubernetes version.
 // kube-proxy and vpc-cni are part of each node here: they are there as soon as
-// a node is, and nothing of them can be configured.
+// a node is, and nothing of them can be configured. What Observability's agents
+// measure on AWS, loop/metering measures without any.
 func addonKinds(kubernetes string) []addonKind {
 	return []addonKind{
+		{name: Observability, version: "v5.0.0-eksbuild.1", category: "observability", owner: "aws"},
 		{
 			name: "coredns", version: CoreDNSVersion, category: "networking", owner: "aws", bootstrap: true,
 			values: map[string]valueKind{

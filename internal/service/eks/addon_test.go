@@ -187,12 +187,13 @@ func TestDescribeAddonVersions(t *testing.T) {
 		in   eksapi.DescribeAddonVersionsInput
 		want []string
 	}{
-		{"all", eksapi.DescribeAddonVersionsInput{}, []string{"coredns", "kube-proxy", "metrics-server", "vpc-cni"}},
+		{"all", eksapi.DescribeAddonVersionsInput{}, []string{eks.Observability, "coredns", "kube-proxy", "metrics-server", "vpc-cni"}},
 		{"one", eksapi.DescribeAddonVersionsInput{AddonName: new("vpc-cni"), KubernetesVersion: new("1.37")}, []string{"vpc-cni"}},
 		{"another Kubernetes", eksapi.DescribeAddonVersionsInput{KubernetesVersion: new("1.30")}, []string{}},
 		{"unknown", eksapi.DescribeAddonVersionsInput{AddonName: new("x")}, []string{}},
 		{"storage", eksapi.DescribeAddonVersionsInput{Types: []string{"storage"}}, []string{}},
 		{"observability", eksapi.DescribeAddonVersionsInput{Types: []string{"observability"}, Owners: []string{"community"}}, []string{"metrics-server"}},
+		{"AWS's own", eksapi.DescribeAddonVersionsInput{Types: []string{"observability"}, Owners: []string{"aws"}}, []string{eks.Observability}},
 		{"networking", eksapi.DescribeAddonVersionsInput{Types: []string{"networking"}, Owners: []string{"aws"}, MaxResults: new(int32(1))}, []string{"coredns"}},
 	} {
 		got := []string{}
