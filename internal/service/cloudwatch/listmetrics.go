@@ -13,11 +13,10 @@ import (
 )
 
 const (
-	maxListed    = 500 // in a page
-	maxFilters   = 10
-	recently     = 3 * time.Hour
-	stillListed  = 14 * 24 * time.Hour
-	recentlyName = cloudwatchapi.RecentlyActivePt3h
+	maxListed   = 500 // in a page
+	maxFilters  = 10
+	recently    = 3 * time.Hour
+	stillListed = 14 * 24 * time.Hour
 )
 
 // ListMetrics implements cloudwatchapi.Handler: metrics that had data in the past
@@ -26,7 +25,7 @@ func (s *Service) ListMetrics(ctx context.Context, in *cloudwatchapi.ListMetrics
 	if len(in.Dimensions) > maxFilters {
 		return nil, wrong("The collection Dimensions must not have a size greater than %d.", maxFilters)
 	}
-	if in.RecentlyActive != "" && in.RecentlyActive != recentlyName {
+	if in.RecentlyActive != "" && in.RecentlyActive != cloudwatchapi.RecentlyActivePt3h {
 		return nil, wrong("The value %s for parameter RecentlyActive is invalid. Valid value is PT3H.", in.RecentlyActive)
 	}
 	like := metrics.ID{Namespace: api.Val(in.Namespace), Name: api.Val(in.MetricName)}
