@@ -39,6 +39,9 @@ func (l *Loop) act(ctx context.Context, w *world, now time.Time) (next time.Time
 				next = sooner(next, now.Add(retry))
 			}
 		}
+		if it.Value.State == cloudwatch.InsufficientData && it.Value.Transition.Equal(it.Value.Updated) {
+			continue // it is new, and has not come into this state
+		}
 		for _, action := range it.Value.Actions(it.Value.State) {
 			group, policy, ok := autoscaling.ParsePolicyARN(action)
 			if !ok {
@@ -81,7 +84,7 @@ func (l *Loop) acted(ctx context.Context, it *store.Item[cloudwatch.Alarm], acti
 // perform carries out an action that is about an instance.
 func (l *Loop) perform(ctx context.Context, a cloudwatch.Alarm, action string) error {
 	what, ok := instanceAction(action)
-	if !ok {
+	if !ok || l.cfg.Instances == nil {
 		return errors.New("the region has no service for it")
 	}
 	instance := instanceOf(a)

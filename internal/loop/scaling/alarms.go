@@ -97,32 +97,35 @@ func (l *Loop) lookComposite(ctx context.Context, w *world, now time.Time) (next
 // evaluate looks at an alarm's data up to a time and gives it the state that they
 // say. It reports whether that succeeded.
 func (l *Loop) evaluate(ctx context.Context, it *store.Item[cloudwatch.Alarm], w *watched, at time.Time) bool {
-	e, err := l.cfg.CloudWatch.Look(ctx, it.Value, at)
-	if err == nil {
-		var changed bool
-		if changed, _, err = l.cfg.CloudWatch.Decide(ctx, *it, e); err == nil {
-			w.found = nil
-			if e.Known {
-				w.found = []float64{e.Value}
-			}
-			if changed {
-				w.found = readings(e.ReasonData)
-				l.log.Info("an alarm has changed its state", "alarm", it.Key, "from", it.Value.State, "to", e.State, "reason", e.Reason)
-			}
-			// Decide has written it, or somebody else has just now.
-			var newer store.Item[cloudwatch.Alarm]
-			if newer, err = l.cfg.CloudWatch.Alarms.Get(ctx, it.Key); err == nil {
-				*it = newer
-			}
+	changed, err := l.decide(ctx, it, w, at)
+	if err == nil && (changed || it.Value.Composite()) { // Decide has written it, or somebody else just now
+		before := it.Value
+		if *it, err = l.cfg.CloudWatch.Alarms.Get(ctx, it.Key); err != nil {
+			it.Key, it.Value = before.Name, before
 		}
 	}
-	switch {
-	case errors.Is(err, store.ErrConflict), errors.Is(err, store.ErrNotFound):
-		return false // it has changed meanwhile
-	case err != nil && ctx.Err() == nil:
-		l.say("looking at an alarm", it.Key, err)
-		return false
+	if errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrNotFound) || ctx.Err() != nil {
+		return false // it has changed meanwhile: that wakes the loop
 	}
-	l.say("looking at an alarm", it.Key, nil)
-	return true
+	l.say("looking at an alarm", it.Key, err)
+	return err == nil
+}
+
+func (l *Loop) decide(ctx context.Context, it *store.Item[cloudwatch.Alarm], w *watched, at time.Time) (changed bool, err error) {
+	e, err := l.cfg.CloudWatch.Look(ctx, it.Value, at)
+	if err != nil {
+		return false, err
+	}
+	if changed, _, err = l.cfg.CloudWatch.Decide(ctx, *it, e); err != nil {
+		return false, err
+	}
+	w.found = nil
+	if e.Known {
+		w.found = []float64{e.Value}
+	}
+	if changed {
+		w.found = readings(e.ReasonData)
+		l.log.Info("an alarm has changed its state", "alarm", it.Key, "from", it.Value.State, "to", e.State, "reason", e.Reason)
+	}
+	return changed, nil
 }

@@ -63,17 +63,3 @@ func WarmupOf(g autoscaling.Group, p autoscaling.Policy) time.Duration {
 	}
 	return g.Cooldown
 }
-
-// warmAt is when the next of the members is warm; zero if none becomes so.
-func warmAt(members []autoscaling.Member, warmup time.Duration, now time.Time) time.Time {
-	var next time.Time
-	for _, m := range members {
-		if m.State != autoscaling.InService || m.InService.IsZero() || m.Ending {
-			continue
-		}
-		if at := m.InService.Add(warmup); at.After(now) && (next.IsZero() || at.Before(next)) {
-			next = at
-		}
-	}
-	return next
-}

@@ -11,6 +11,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	autoscalingapi "github.com/tarn-eks/tarn/internal/api/autoscaling"
+	cloudwatchapi "github.com/tarn-eks/tarn/internal/api/cloudwatch"
 	"github.com/tarn-eks/tarn/internal/service/autoscaling"
 	"github.com/tarn-eks/tarn/internal/service/cloudwatch"
 )
@@ -146,6 +147,35 @@ func TestTargetTracking(t *testing.T) {
 	}
 }
 
+// A metric that is computed: work that waits, for each of the instances.
+func TestTargetTrackingOfMath(t *testing.T) {
+	m := minute()
+	f := newFixture(t, m)
+	f.group(autoscaling.Group{Name: "g", Max: 9, Desired: 2})
+	stat := func(name string) *autoscalingapi.TargetTrackingMetricStat {
+		return &autoscalingapi.TargetTrackingMetricStat{Stat: new("Average"), Metric: &autoscalingapi.Metric{Namespace: new("Test"), MetricName: &name}}
+	}
+	p := autoscaling.Policy{Group: "g", Name: "queue", ID: "id-of-queue", Type: autoscaling.TargetTrackingScaling, Target: &autoscalingapi.TargetTrackingConfiguration{
+		TargetValue: new(10.0), DisableScaleIn: new(true),
+		CustomizedMetricSpecification: &autoscalingapi.CustomizedMetricSpecification{Metrics: []autoscalingapi.TargetTrackingMetricDataQuery{
+			{Id: new("m1"), MetricStat: stat("Load"), ReturnData: new(false)},
+			{Id: new("e1"), Expression: new("m1 / 2"), ReturnData: new(true)},
+		}},
+	}}
+	alarms := autoscaling.TargetAlarms(p, f.groups.PolicyARN(p))
+	if err := (Alarms{f.watch}).Put(t.Context(), alarms); err != nil || len(alarms) != 1 {
+		t.Fatal(len(alarms), err)
+	}
+	f.policy(p)
+	for i := range 3 {
+		at := m.Add(time.Duration(i+1) * time.Minute)
+		f.put(at, 50)
+		f.after(at)
+	}
+	f.wantState(alarms[0].Name, cloudwatch.InAlarm)
+	f.wantDesired("g", 5)
+}
+
 func TestOtherActions(t *testing.T) {
 	m := minute()
 	f := newFixture(t, m)
@@ -181,6 +211,73 @@ func TestOtherActions(t *testing.T) {
 	if len(f.machines.done) != 1 {
 		t.Errorf("done: %v", f.machines.done)
 	}
+}
+
+// A state that a person sets calls policies with the datapoints that the person
+// gives.
+func TestSetAlarmState(t *testing.T) {
+	m := minute()
+	f := newFixture(t, m)
+	f.group(autoscaling.Group{Name: "g", Max: 50, Desired: 10})
+	action := f.policy(steps)
+	f.alarm(cloudwatch.Alarm{Name: "busy", Alarm: []string{action}, Missing: "ignore"})
+	f.turn(m)
+	set := func(state cloudwatchapi.StateValue, data *string) {
+		t.Helper()
+		if _, err := f.watch.SetAlarmState(t.Context(), &cloudwatchapi.SetAlarmStateInput{AlarmName: new("busy"), StateValue: state, StateReason: new("test"), StateReasonData: data}); err != nil {
+			t.Fatal(err)
+		}
+		f.turn(f.clock.Now().Add(time.Second))
+	}
+	set(cloudwatchapi.StateValueAlarm, nil)
+	f.wantDesired("g", 10)
+	set(cloudwatchapi.StateValueOk, nil)
+	set(cloudwatchapi.StateValueAlarm, new(`{"recentDatapoints":[60.0,70.0]}`)) // 15 above: 30 %
+	f.wantDesired("g", 13)
+	f.wantActions("busy", "Failed to execute action "+action+`. Received error: "Failed to execute AutoScaling action: Metric data points must be provided"`, "Successfully executed action "+action)
+}
+
+// Somebody changes an alarm after the loop has read it: its action is carried out
+// if it is still in the state that called, and once.
+func TestConflict(t *testing.T) {
+	m := minute()
+	f := newFixture(t, m)
+	f.group(autoscaling.Group{Name: "g", Max: 9, Desired: 1})
+	action := f.policy(autoscaling.Policy{Group: "g", Name: "plus", Type: autoscaling.SimpleScaling, AdjustmentType: autoscaling.ChangeInCapacity, Adjustment: 1})
+	f.alarm(cloudwatch.Alarm{Name: "busy", Alarm: []string{action}, Missing: "ignore"})
+	f.turn(m)
+	set := func(state cloudwatchapi.StateValue) {
+		t.Helper()
+		if _, err := f.watch.SetAlarmState(t.Context(), &cloudwatchapi.SetAlarmStateInput{AlarmName: new("busy"), StateValue: state, StateReason: new("test")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	meanwhile := func(change func()) {
+		t.Helper()
+		w, err := f.loop.read(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.loop.look(t.Context(), w, m)
+		change()
+		f.loop.act(t.Context(), w, m)
+	}
+	set(cloudwatchapi.StateValueAlarm)
+	meanwhile(func() { set(cloudwatchapi.StateValueOk) })
+	f.wantDesired("g", 1)
+	set(cloudwatchapi.StateValueAlarm)
+	meanwhile(func() {
+		if _, err := f.watch.Alarms.Modify(t.Context(), "busy", func(a *cloudwatch.Alarm) error { a.Description = "x"; return nil }); err != nil {
+			t.Fatal(err)
+		}
+	})
+	f.wantDesired("g", 2)
+	if a := f.wantState("busy", cloudwatch.InAlarm); a.Description != "x" || len(a.Due) != 0 {
+		t.Errorf("%+v", a)
+	}
+	f.turn(m)
+	f.wantDesired("g", 2)
+	f.wantActions("busy", "Successfully executed action "+action)
 }
 
 func TestInstanceAction(t *testing.T) {
@@ -257,6 +354,8 @@ func TestScheduledActions(t *testing.T) {
 	if err := f.groups.SetDesired(t.Context(), "g", 2, "a person says so"); err != nil {
 		t.Fatal(err)
 	}
+	f.turn(at("2026-11-29T12:00:20Z"))
+	f.wantDesired("g", 2)
 	f.restart()
 	f.turn(at("2026-11-29T12:00:30Z"))
 	f.wantDesired("g", 2)

@@ -232,14 +232,23 @@ func (s Situation) growing(has Capacity) bool {
 // lately.
 func (s Situation) resting() bool {
 	has := CapacityOf(s.Members, 0, s.Now)
-	if has.Warming > 0 || has.Leaving > 0 || has.Ready != s.Group.Desired && s.Group.Failures == 0 {
+	launches := has.Ready < s.Group.Desired && s.Group.Failures == 0
+	if has.Warming > 0 || has.Leaving > 0 || launches || s.shrinking(has) {
 		return true
 	}
 	cooldown := s.Group.Cooldown
 	if s.Cooldown != nil {
 		cooldown = *s.Cooldown
 	}
-	return !s.Group.Scaled.IsZero() && s.Now.Before(s.Group.Scaled.Add(cooldown))
+	return !s.Group.Cooling(s.Now, cooldown).IsZero()
+}
+
+// shrinking says that instances are about to be chosen for their end. Weights do
+// not add up to just any size, and those that are protected stay.
+func (s Situation) shrinking(has Capacity) bool {
+	return has.Ready > s.Group.Desired && slices.ContainsFunc(s.Members, func(m autoscaling.Member) bool {
+		return m.Counts() && m.Weight == 0 && !m.Protected
+	})
 }
 
 // aggregate makes one value of several as a step policy says.

@@ -157,7 +157,19 @@ func TestPlan(t *testing.T) {
 		"a simple policy during a launch":      {members: "rrp", desired: 3, calls: []Call{call(plus, 0)}, want: 3},
 		"a simple policy before a launch":      {members: "rr", desired: 3, calls: []Call{call(plus, 0)}, want: 3},
 		"a simple policy during a termination": {members: "rrl", desired: 2, calls: []Call{call(minus, 0)}, want: 2},
-		"a simple policy at the maximum":       {members: ten(ten("")), desired: 20, calls: []Call{call(plus, 0)}, want: 20},
+		"a simple policy before a termination": {members: "rrr", desired: 2, calls: []Call{call(minus, 0)}, want: 2},
+		"a simple policy, those too many are protected": {members: "rrr", desired: 2, change: func(s *Situation) {
+			for i := range s.Members {
+				s.Members[i].Protected = true
+			}
+		}, calls: []Call{call(minus, 0)}, want: 1},
+		"a simple policy, by weights": {members: "rr", desired: 5, change: func(s *Situation) {
+			for i := range s.Members {
+				s.Members[i].Weight = 3
+			}
+		}, calls: []Call{call(plus, 0)}, want: 6},
+		"a simple policy of a group that fails": {members: "r", desired: 2, group: func(g *autoscaling.Group) { g.Failures = 1 }, calls: []Call{call(minus, 0)}, want: 1},
+		"a simple policy at the maximum":        {members: ten(ten("")), desired: 20, calls: []Call{call(plus, 0)}, want: 20},
 
 		"a target out":                    {members: "rr", desired: 2, calls: []Call{call(half, 50, 70)}, want: 3},
 		"a target far out":                {members: "rrr", desired: 3, calls: []Call{call(half, 50, 100)}, want: 6},
