@@ -167,6 +167,7 @@ func (r *region) environment(env *testscript.Env) {
 	env.Setenv("ENDPOINT_PORT", r.endpointPort)
 	env.Setenv("AWS_DEFAULT_REGION", "ap-northeast-2")
 	env.Setenv("AWS_PAGER", "")
+	env.Setenv(awsCLISocket, awsCLI())
 	env.Setenv("API_PORT", r.apiPort)
 	env.Setenv("REGISTRY_PORT", r.registryPort)
 	env.Setenv("DNS_PORT", r.dnsPort)
@@ -214,16 +215,19 @@ func kubectlProgram() {
 // awsProgram is `aws` in the scripts: Debian's CLI, through `tarn aws` as the
 // account's root, or as whom the command `as` has chosen.
 func awsProgram() {
-	if err := os.Setenv("PATH", "/usr/bin:/bin"); err != nil { // not this program again
+	args := os.Args[1:]
+	switch {
+	case os.Getenv("AWS_ENDPOINT_URL") != "": // `tarn aws` has set it, and calls this
+	case os.Getenv("AWS_ACCESS_KEY_ID") == "":
+		become(append([]string{"tarn", "aws"}, args...))
+	default:
+		args = append([]string{"--endpoint-url", "http://127.0.0.1:" + os.Getenv("ENDPOINT_PORT")}, args...)
+	}
+	status, err := callAWSCLI(os.Getenv(awsCLISocket), args)
+	if err != nil {
 		fail(err)
 	}
-	if os.Getenv("AWS_ACCESS_KEY_ID") == "" {
-		become(append([]string{"tarn", "aws"}, os.Args[1:]...))
-	}
-	const cli = "/usr/bin/aws"
-	endpoint := "http://127.0.0.1:" + os.Getenv("ENDPOINT_PORT")
-	err := syscall.Exec(cli, append([]string{"aws", "--endpoint-url", endpoint}, os.Args[1:]...), os.Environ())
-	fail(fmt.Errorf("running %s: %w", cli, err))
+	os.Exit(status)
 }
 
 func become(args []string) {
