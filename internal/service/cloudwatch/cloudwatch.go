@@ -6,6 +6,7 @@ package cloudwatch
 
 import (
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -41,6 +42,9 @@ type Service struct {
 	log        *slog.Logger
 	now        func() time.Time
 	written    atomic.Uint64 // entries of the history, since the start
+
+	mu     sync.Mutex     // guards recent
+	recent map[string]int // entries of an alarm's history since it was pruned
 }
 
 // New makes the service on the region's store.
@@ -60,6 +64,7 @@ func New(c Config) *Service {
 		scope:      arn.Scope{Account: c.Account, Region: c.Region},
 		log:        c.Logger,
 		now:        c.Now,
+		recent:     map[string]int{},
 	}
 	s.all = store.NewCached(s.Alarms)
 	return s

@@ -28,7 +28,7 @@ import (
 const (
 	account = "111122223333"
 	region  = "ap-northeast-2"
-	policy  = "arn:aws:autoscaling:ap-northeast-2:111122223333:scalingPolicy:1:autoScalingGroupName/web:policyName/out"
+	scaling = "arn:aws:autoscaling:ap-northeast-2:111122223333:scalingPolicy:1:autoScalingGroupName/web:policyName/out"
 	topic   = "arn:aws:sns:ap-northeast-2:111122223333:ops"
 	stop    = "arn:aws:automate:ap-northeast-2:ec2:stop"
 )

@@ -26,7 +26,7 @@ type Entry struct {
 const (
 	historyAge   = 30 * 24 * time.Hour
 	historySize  = 2000
-	historyCheck = 64 // entries between two looks at what is too old
+	historyCheck = 64 // entries of an alarm between two looks at what is too old
 )
 
 // historyPrefix is that of an alarm's keys; the names of others may begin with it.
@@ -57,7 +57,14 @@ func (s *Service) record(ctx context.Context, a Alarm, kind cloudwatchapi.Histor
 
 // prune removes what is too old or too much of an alarm's history, now and then.
 func (s *Service) prune(ctx context.Context, alarm string) error {
-	if s.written.Load()%historyCheck != 0 {
+	s.mu.Lock()
+	s.recent[alarm]++
+	due := s.recent[alarm] >= historyCheck
+	if due {
+		delete(s.recent, alarm)
+	}
+	s.mu.Unlock()
+	if !due {
 		return nil
 	}
 	items, _, err := s.history.List(ctx, historyPrefix(alarm))

@@ -1,6 +1,7 @@
 package cloudwatch
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -50,8 +51,8 @@ func (s *Service) putOnce(ctx context.Context, a Alarm) error {
 		}
 		a.State, a.Reason, a.ReasonData, a.Changed, a.Transition = before.State, before.Reason, before.ReasonData, before.Changed, before.Transition
 		a.Suppressed, a.SuppressedReason, a.SuppressedSince = before.Suppressed, before.SuppressedReason, before.SuppressedSince
-		a.Tags = before.Tags
-		for _, action := range before.Due { // that is still to be carried out
+		a.Tags, a.Owner = before.Tags, cmp.Or(a.Owner, before.Owner) // who edits another's alarm does not take it over
+		for _, action := range before.Due {                          // that is still to be carried out
 			if slices.Contains(a.Actions(a.State), action) {
 				a.Due = append(a.Due, action)
 			}
