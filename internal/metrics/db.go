@@ -110,7 +110,7 @@ func floor(n, d int64) int64 {
 // The labels of a series in tsdb. Dimensions have the prefix, so that they are no
 // other label.
 const (
-	nameLabel      = labels.MetricName
+	nameLabel      = "__name__" // tsdb's own
 	namespaceLabel = "namespace"
 	unitLabel      = "unit"
 	sizeLabel      = "dimensions" // how many: a query is for exactly its dimensions

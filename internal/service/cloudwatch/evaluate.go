@@ -127,8 +127,8 @@ func (a Alarm) judge(w window, seen []*Sample) verdict {
 			oldest = i
 		}
 	}
-	real := len(v.considered)
-	gaps := a.Periods - real
+	came := len(v.considered)
+	gaps := a.Periods - came
 	switch {
 	case gaps == 0:
 		v.state = alarmIf(breaching >= a.needed())
@@ -138,14 +138,14 @@ func (a Alarm) judge(w window, seen []*Sample) verdict {
 	case a.Missing == "notBreaching":
 		v.fill(w, seen, gaps)
 		v.state = alarmIf(breaching >= a.needed())
-	case real == 0 && a.Missing == "ignore":
-	case real == 0:
+	case came == 0 && a.Missing == "ignore":
+	case came == 0:
 		v.fill(w, seen, gaps)
 		v.filled = 0
 		v.state = InsufficientData
 	case breaching >= a.needed():
 		v.state = InAlarm
-	case breaching < real:
+	case breaching < came:
 		v.state = OK
 	case oldest+1 >= a.needed() && a.Missing != "ignore":
 		// All that came is breaching, since as long ago as would suffice.

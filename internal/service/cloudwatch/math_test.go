@@ -149,4 +149,6 @@ func TestMetricMathThatIsNone(t *testing.T) {
 		_, err := f.math(expression, metricQuery("m1", "a"))
 		f.fails(expression, err, "ValidationError", "Error in expression 'e': "+want)
 	}
+	_, err := f.getData(func(in *sdk.GetMetricDataInput) { in.StartTime = new(nine.AddDate(-50, 0, 0)) }, types.MetricDataQuery{Id: new("e"), Expression: new("TIME_SERIES(1)")})
+	f.fails("fifty years", err, "ValidationError", "Error in expression 'e': TIME_SERIES: it would have 26297280 datapoints, more than the limit of 100800")
 }

@@ -46,18 +46,26 @@ func (s *Service) newEval(ctx context.Context, p *plan, at span) *mathEval {
 	return e
 }
 
-// grid are the starts of the periods that are asked for.
-func (e *mathEval) grid(period time.Duration) []int64 {
+// first is the start of the first of the periods that are asked for.
+func (e *mathEval) first(period time.Duration) int64 {
+	p, phase := int64(period/time.Second), int64(e.span.phase/time.Second)
+	return (e.span.start.Unix()-phase)/p*p + phase
+}
+
+// grid are the starts of the periods that are asked for, each of which an expression
+// gives a value.
+func (e *mathEval) grid(period time.Duration) ([]int64, error) {
 	if period <= 0 {
 		period = e.period
 	}
-	p, phase := int64(period/time.Second), int64(e.span.phase/time.Second)
+	if n := e.span.end.Sub(e.span.start) / period; n > maxDatapoints {
+		return nil, fmt.Errorf("it would have %d datapoints, more than the limit of %d", n, maxDatapoints)
+	}
 	var out []int64
-	first := (e.span.start.Unix()-phase)/p*p + phase
-	for t := first; t < e.span.end.Unix(); t += p {
+	for t := e.first(period); t < e.span.end.Unix(); t += int64(period / time.Second) {
 		out = append(out, t)
 	}
-	return out
+	return out, nil
 }
 
 // query evaluates the query at a place.
@@ -108,12 +116,8 @@ func (e *mathEval) metric(i int, q cloudwatchapi.MetricDataQuery) (value, error)
 // read reads a metric's statistic.
 func (e *mathEval) read(source *metricSource, stat statistic, unit string) (series, []string, error) {
 	out := series{id: source.id.Name, period: source.period, metric: source}
-	grid := e.grid(source.period)
-	if len(grid) == 0 {
-		return out, nil, nil
-	}
 	points, err := e.s.Metrics.Points(e.ctx, metrics.Query{
-		ID: source.id, Unit: unit, Start: time.Unix(grid[0], 0), End: e.span.end, Period: source.period, Phase: e.span.phase % source.period,
+		ID: source.id, Unit: unit, Start: time.Unix(e.first(source.period), 0), End: e.span.end, Period: source.period, Phase: e.span.phase % source.period,
 	})
 	if err != nil {
 		return out, nil, err

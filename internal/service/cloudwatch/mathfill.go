@@ -6,12 +6,13 @@ import (
 )
 
 // constant is a time series of one number, in each period that is asked for.
-func (e *mathEval) constant(v float64) series {
+func (e *mathEval) constant(v float64) (series, error) {
 	out := series{period: e.period}
-	for _, t := range e.grid(e.period) {
+	grid, err := e.grid(e.period)
+	for _, t := range grid {
 		out.add(t, v)
 	}
-	return out
+	return out, err
 }
 
 // fill puts values where a time series has none: a number, those of another time
@@ -25,8 +26,11 @@ func fill(e *mathEval, args []value) (value, error) {
 	out := value{kind: v.kind}
 	for _, s := range v.series {
 		filled := s.like()
-		grid := e.grid(s.period)
-		for i, t := range grid {
+		grid, err := e.grid(s.period)
+		if err != nil {
+			return v, err
+		}
+		for _, t := range grid {
 			if have, ok := s.at(t); ok {
 				filled.add(t, have)
 				continue
@@ -45,7 +49,7 @@ func fill(e *mathEval, args []value) (value, error) {
 					ok = false
 				}
 			default:
-				with, ok = between2(s, grid[i])
+				with, ok = interpolated(s, t)
 			}
 			if ok {
 				filled.add(t, with)
@@ -56,8 +60,8 @@ func fill(e *mathEval, args []value) (value, error) {
 	return out, nil
 }
 
-// between2 interpolates between the datapoints before and after a time.
-func between2(s series, t int64) (float64, bool) {
+// interpolated lies between the datapoints before and after a time.
+func interpolated(s series, t int64) (float64, bool) {
 	after := 0
 	for after < len(s.times) && s.times[after] < t {
 		after++

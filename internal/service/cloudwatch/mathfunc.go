@@ -161,7 +161,8 @@ func timeSeries(e *mathEval, args []value) (value, error) {
 	if args[0].kind != scalar {
 		return value{}, unfit(args...)
 	}
-	return seriesValue(e.constant(args[0].number)), nil
+	s, err := e.constant(args[0].number)
+	return seriesValue(s), err
 }
 
 // memberAt is a member of an array.

@@ -35,10 +35,10 @@ const (
 // datapoints they need have the longer one.
 func (a Alarm) reason(v verdict) string {
 	var crossing []evaluated // on the side that the new state is about
-	real := 0
+	came := 0
 	for _, p := range v.considered {
 		if p.Sample != nil {
-			real++
+			came++
 			if p.breaching == (v.state == InAlarm) {
 				crossing = append(crossing, p)
 			}
@@ -56,15 +56,15 @@ func (a Alarm) reason(v verdict) string {
 		missing = fmt.Sprintf(" and %s treated as [%s]", were(v.filled, "missing "), as)
 		if len(crossing) == 0 {
 			received := "no datapoints were"
-			if real > 0 {
-				received = were(real, "")
+			if came > 0 {
+				received = were(came, "")
 			}
 			return fmt.Sprintf("Threshold Crossed: %s received for %s%s.", received, plural(a.Periods, "period"), missing)
 		}
 	}
 	count, minimum := plural(len(crossing), "datapoint"), ""
 	if a.Datapoints > 0 {
-		count = fmt.Sprintf("%d out of the last %d datapoints", len(crossing), real)
+		count = fmt.Sprintf("%d out of the last %d datapoints", len(crossing), came)
 		least, transition := a.Datapoints, "OK -> ALARM"
 		if v.state == OK {
 			least, transition = a.Periods-a.Datapoints+1, "ALARM -> OK"
