@@ -27,11 +27,11 @@ const (
 var ErrNoStep = errors.New("autoscaling: the metric is in none of the policy's steps")
 
 // Adjust is the capacity that a simple or step policy makes of the current one,
-// within min and max. Breach is the metric's value less the alarm's threshold; a
+// from least to most. Breach is the metric's value less the alarm's threshold; a
 // simple policy does not look at it.
 //
 // https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-scaling-simple-step.html
-func Adjust(p Policy, current, min, max int, breach float64) (desired int, err error) {
+func Adjust(p Policy, current, least, most int, breach float64) (desired int, err error) {
 	by := p.Adjustment
 	switch p.Type {
 	case SimpleScaling:
@@ -54,13 +54,7 @@ func Adjust(p Policy, current, min, max int, breach float64) (desired int, err e
 	default:
 		return current, fmt.Errorf("autoscaling: %q is no adjustment type", p.AdjustmentType)
 	}
-	if desired < min {
-		desired = min
-	}
-	if desired > max {
-		desired = max
-	}
-	return desired, nil
+	return min(max(desired, least), most), nil
 }
 
 // percent is a part of the capacity, in instances. It is rounded towards zero, but

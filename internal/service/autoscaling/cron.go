@@ -77,7 +77,7 @@ func loadZone(name string) (*time.Location, error) {
 	case "":
 		return time.UTC, nil
 	case "Local": // Go's name for the machine's own
-		return nil, errors.New("Local is no time zone's name")
+		return nil, errors.New("the name Local is no time zone's")
 	}
 	return time.LoadLocation(name)
 }

@@ -262,7 +262,12 @@ func (f *fixture) ok(what string, err error) {
 func (f *fixture) fails(what string, err error, code, message string) {
 	f.Helper()
 	var e smithy.APIError
-	if !errors.As(err, &e) || e.ErrorCode() != code || e.ErrorMessage() != message {
+	if own, ok := errors.AsType[*api.Error](err); ok { // not through the client
+		e = &smithy.GenericAPIError{Code: own.Code, Message: own.Message}
+	} else {
+		errors.As(err, &e)
+	}
+	if e == nil || e.ErrorCode() != code || e.ErrorMessage() != message {
 		f.Errorf("%s: %v\nwant %s: %s", what, err, code, message)
 	}
 }

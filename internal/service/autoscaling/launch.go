@@ -37,13 +37,14 @@ func (s *Service) setSource(ctx context.Context, g *Group, c source) error {
 	if c.count() != 1 {
 		return noSource()
 	}
+	had := g.Mixed
 	g.LaunchConfiguration, g.LaunchTemplate, g.Mixed = "", nil, nil
 	var err error
 	switch {
 	case c.template != nil:
 		g.LaunchTemplate, err = s.checkTemplate(ctx, c.template, true)
 	case c.mixed != nil:
-		g.Mixed, err = s.checkMixed(ctx, c.mixed)
+		g.Mixed, err = s.checkMixed(ctx, withTemplate(c.mixed, had))
 	default:
 		g.LaunchConfiguration = *c.configuration
 		_, err = s.configuration(ctx, *c.configuration)
@@ -86,6 +87,29 @@ func badTemplate(err error) error {
 		return invalid("You must use a valid fully-formed launch template. %s", e.Message)
 	}
 	return err
+}
+
+// withTemplate is a mixed instances policy that has the launch template, and its
+// overrides, of the one before if it says none.
+func withTemplate(p, had *autoscalingapi.MixedInstancesPolicy) *autoscalingapi.MixedInstancesPolicy {
+	if p.LaunchTemplate != nil || had == nil || had.LaunchTemplate == nil {
+		return p
+	}
+	t := *had.LaunchTemplate
+	t.LaunchTemplateSpecification = byID(t.LaunchTemplateSpecification)
+	t.Overrides = slices.Clone(t.Overrides)
+	for i := range t.Overrides {
+		t.Overrides[i].LaunchTemplateSpecification = byID(t.Overrides[i].LaunchTemplateSpecification)
+	}
+	return &autoscalingapi.MixedInstancesPolicy{LaunchTemplate: &t, InstancesDistribution: p.InstancesDistribution}
+}
+
+// byID is a launch template as a request may have it: without its name.
+func byID(spec *autoscalingapi.LaunchTemplateSpecification) *autoscalingapi.LaunchTemplateSpecification {
+	if spec == nil {
+		return nil
+	}
+	return &autoscalingapi.LaunchTemplateSpecification{LaunchTemplateId: spec.LaunchTemplateId, Version: spec.Version}
 }
 
 // checkMixed checks a mixed instances policy, and fills in what it leaves out.

@@ -320,19 +320,18 @@ func TestAdjust(t *testing.T) {
 
 func TestWaiting(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	hook := func(name, result string, seconds time.Duration) autoscaling.Hook {
+	hook := func(name, result string, seconds int) autoscaling.Hook {
 		h := autoscaling.NewHook(name, autoscaling.Launching)
-		h.SetHeartbeat(seconds * time.Second)
+		h.SetHeartbeat(time.Duration(seconds) * time.Second)
 		h.Default = result
 		return h
 	}
 	type step struct {
-		at           time.Duration
-		do           func(*autoscaling.Member, time.Time)
-		done         bool
-		result       string
-		next         time.Duration
-		abandonedFor string
+		at     time.Duration
+		do     func(*autoscaling.Member, time.Time)
+		done   bool
+		result string
+		next   time.Duration
 	}
 	complete := func(what, result string) func(*autoscaling.Member, time.Time) {
 		return func(m *autoscaling.Member, _ time.Time) { m.Complete(what, result) }

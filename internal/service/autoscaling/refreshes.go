@@ -146,9 +146,9 @@ func (r Refresh) irreversible() string {
 	}
 	spec := r.Previous.LaunchTemplate
 	if m := r.Previous.MixedInstancesPolicy; m != nil {
-		spec = m.LaunchTemplate.LaunchTemplateSpecification
+		spec = api.Val(m.LaunchTemplate).LaunchTemplateSpecification
 	}
-	if _, err := strconv.ParseUint(api.Val(spec.Version), 10, 64); err != nil {
+	if _, err := strconv.ParseUint(api.Val(api.Val(spec).Version), 10, 64); err != nil {
 		return "The Auto Scaling group uses the $Latest or $Default version of its launch template."
 	}
 	return ""

@@ -13,11 +13,6 @@ import (
 	"github.com/tarn-eks/tarn/internal/store"
 )
 
-// Carry changes the group as the action says, at its time.
-func (g *Group) Carry(a ScheduledAction, now time.Time) error {
-	return g.Resize(now, "a scheduled action update of AutoScalingGroup constraints to", a.Min, a.Max, a.Desired)
-}
-
 // take sets what a request gives, and checks the action as it is then.
 func (a *ScheduledAction) take(in autoscalingapi.ScheduledUpdateGroupActionRequest, now time.Time) error {
 	for _, n := range []struct {

@@ -85,11 +85,6 @@ func TestScheduledActions(t *testing.T) {
 	f.clock = tomorrow
 	same(t, "past", len(list()), 0)
 	same(t, "by its name", len(list("once")), 1)
-
-	g := f.group("web")
-	f.ok("carry", g.Carry(autoscaling.ScheduledAction{Name: "once", Desired: new(2), Max: new(9)}, f.clock))
-	same(t, "carried", fmt.Sprint(g.Desired, g.Max, g.Reasons[len(g.Reasons)-1]),
-		"2 9At 2026-11-30T01:02:03Z a scheduled action update of AutoScalingGroup constraints to min: 0, max: 9, desired: 2 changing the desired capacity from 1 to 2.")
 }
 
 func TestNext(t *testing.T) {

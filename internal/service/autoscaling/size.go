@@ -13,8 +13,9 @@ import (
 )
 
 // CreateGroup makes a group for another service of the region, without the checks
-// of the API. It fills in the id, the time and what AWS takes for granted, and
-// returns AlreadyExists if there is a group of the name.
+// of the API. It fills in the id, the time and what AWS takes for granted (but for
+// Warmup, where 0 is none at all and -1 says that it is not set), and returns
+// AlreadyExists if there is a group of the name.
 func (s *Service) CreateGroup(ctx context.Context, g Group) (Group, error) {
 	now := s.time()
 	g.ID, g.Created = uuid.NewString(), now

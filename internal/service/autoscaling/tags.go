@@ -91,7 +91,7 @@ func (s *Service) retag(ctx context.Context, tags []autoscalingapi.Tag, change f
 				return err
 			}
 			for _, t := range tags {
-				if *t.ResourceId != name {
+				if api.Val(t.ResourceId) != name {
 					continue
 				}
 				if err := change(&it.Value, t); err != nil {

@@ -63,12 +63,10 @@ func (g Group) allowsWarmPool() error {
 	if g.Mixed == nil {
 		return nil
 	}
-	for _, o := range g.Mixed.LaunchTemplate.Overrides {
-		if o.WeightedCapacity != nil {
-			return invalid("You can't add a warm pool to an Auto Scaling group that uses a mixed instances policy with instance weights.")
-		}
+	if t := g.Mixed.LaunchTemplate; t != nil && slices.ContainsFunc(t.Overrides, func(o autoscalingapi.LaunchTemplateOverrides) bool { return o.WeightedCapacity != nil }) {
+		return invalid("You can't add a warm pool to an Auto Scaling group that uses a mixed instances policy with instance weights.")
 	}
-	if *g.Mixed.InstancesDistribution.OnDemandPercentageAboveBaseCapacity < 100 {
+	if d := g.Mixed.InstancesDistribution; d != nil && d.OnDemandPercentageAboveBaseCapacity != nil && *d.OnDemandPercentageAboveBaseCapacity < 100 {
 		return invalid("You can't add a warm pool to an Auto Scaling group that requests Spot Instances")
 	}
 	return nil
