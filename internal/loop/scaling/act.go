@@ -3,7 +3,6 @@ package scaling
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -71,11 +70,11 @@ func (l *Loop) act(ctx context.Context, w *world, now time.Time) (next time.Time
 }
 
 // acted says what became of an alarm's action, and takes it off what is Due.
-func (l *Loop) acted(ctx context.Context, it *store.Item[cloudwatch.Alarm], action string, failure error) error {
-	if failure != nil {
-		l.log.Warn("an alarm's action has failed", "alarm", it.Key, "action", action, "error", failure)
+func (l *Loop) acted(ctx context.Context, it *store.Item[cloudwatch.Alarm], action string, failed error) error {
+	if failed != nil {
+		l.log.Warn("an alarm's action has failed", "alarm", it.Key, "action", action, "error", failed)
 	}
-	if err := l.cfg.CloudWatch.Acted(ctx, it.Key, action, failure); err != nil && !errors.Is(err, store.ErrNotFound) {
+	if err := l.cfg.CloudWatch.Acted(ctx, it.Key, action, failed); err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
 	return nil
@@ -85,11 +84,11 @@ func (l *Loop) acted(ctx context.Context, it *store.Item[cloudwatch.Alarm], acti
 func (l *Loop) perform(ctx context.Context, a cloudwatch.Alarm, action string) error {
 	what, ok := instanceAction(action)
 	if !ok || l.cfg.Instances == nil {
-		return errors.New("the region has no service for it")
+		return failure("The region has no service for it")
 	}
 	instance := instanceOf(a)
 	if instance == "" {
-		return errors.New("The alarm's metric has no dimension InstanceId")
+		return failure("The alarm's metric has no dimension InstanceId")
 	}
 	return l.cfg.Instances.Act(ctx, what, instance)
 }
@@ -149,8 +148,8 @@ func (l *Loop) refuse(ctx context.Context, calls []called, policies []autoscalin
 			}
 		}
 		if c.due {
-			err := fmt.Errorf("No scaling policy found for the ARN %s", c.action)
-			l.say("recording an alarm's action", c.Alarm, l.acted(ctx, c.alarm, c.action, err))
+			err := l.acted(ctx, c.alarm, c.action, failure("No scaling policy found for the ARN "+c.action))
+			l.say("recording an alarm's action", c.Alarm, err)
 		}
 		return true
 	})
@@ -220,12 +219,12 @@ func (l *Loop) again(ctx context.Context, calls []called) ([]called, error) {
 func (l *Loop) tell(ctx context.Context, calls []called, d Decision) error {
 	var errs []error
 	for _, c := range calls {
-		failure := d.Failed[c.Policy]
-		if failure != nil {
-			failure = fmt.Errorf("Failed to execute AutoScaling action: %w", failure)
+		failed := d.Failed[c.Policy]
+		if failed != nil {
+			failed = failure("Failed to execute AutoScaling action: " + failed.Error())
 		}
 		if c.due || d.Reason != "" && c.Policy == d.Policy && !c.Standing {
-			errs = append(errs, l.cfg.CloudWatch.Repeated(ctx, c.alarm.Value, c.action, failure))
+			errs = append(errs, l.cfg.CloudWatch.Repeated(ctx, c.alarm.Value, c.action, failed))
 		}
 	}
 	return errors.Join(errs...)

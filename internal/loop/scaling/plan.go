@@ -11,8 +11,13 @@ import (
 	"github.com/tarn-eks/tarn/internal/service/autoscaling"
 )
 
-// errNoData is a policy's that must know the metric. CloudWatch shows it so.
-var errNoData = errors.New("Metric data points must be provided")
+// failure is why an action failed, as an alarm's history shows it: a sentence.
+type failure string
+
+func (f failure) Error() string { return string(f) }
+
+// errNoData is a policy's that must know the metric.
+const errNoData = failure("Metric data points must be provided")
 
 // Call is an alarm's call of a policy.
 type Call struct {
