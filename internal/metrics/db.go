@@ -50,13 +50,17 @@ type DB struct {
 }
 
 // Open opens the time series in dir, which is made if it is missing; nobody else may
-// have it open. A write-ahead log that was damaged is cut off where the damage is.
+// have it open. A write-ahead log that was damaged is cut off where the damage is,
+// and a damaged block is set aside.
 func Open(dir string, o Options) (*DB, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if err := setAside(dir, o.Logger); err != nil {
+		return nil, fmt.Errorf("open the metrics in %s: %w", dir, err)
 	}
 	opts := tsdb.DefaultOptions()
 	opts.RetentionDuration = cmp.Or(o.Retention, MaxAge+24*time.Hour).Milliseconds()

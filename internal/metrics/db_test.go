@@ -274,6 +274,60 @@ func TestDamagedLogHeals(t *testing.T) {
 	}
 }
 
+// Hours of data, some late, some several a second, become blocks, and are the same.
+func TestBlocks(t *testing.T) {
+	dir := t.TempDir()
+	f := open(t, dir)
+	var data []metrics.Datum
+	for s := -3 * 3600; s < 0; s += 10 {
+		data = append(data, at(cpu, time.Duration(s)*time.Second, 1, 2))
+	}
+	f.put(data...)
+	f.put(at(cpu, -4*time.Hour, 5), at(cpu, -2*time.Hour, 3))
+	check := func(want float64) {
+		t.Helper()
+		sum, count := 0.0, 0.0
+		for _, p := range f.points(cpu, -5*time.Hour, time.Hour, time.Minute) {
+			sum, count = sum+p.Sum, count+p.Count
+		}
+		f.same("sum", sum, want)
+	}
+	check(3*1080 + 8)
+	if err := f.Compact(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if f.Blocks() == 0 {
+		t.Error("there is no block")
+	}
+	check(3*1080 + 8)
+	f.put(at(cpu, -2*time.Hour, 10), at(cpu, -4*time.Hour, 20))
+	check(3*1080 + 38)
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f = open(t, dir)
+	f.put(at(cpu, -2*time.Hour, 100))
+	check(3*1080 + 138)
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	blocks, err := filepath.Glob(filepath.Join(dir, "*", "index"))
+	if err != nil || len(blocks) < 2 {
+		t.Fatal(blocks, err)
+	}
+	if err := os.Truncate(blocks[0], 10); err != nil {
+		t.Fatal(err)
+	}
+	f = open(t, dir)
+	if n := len(f.points(cpu, -5*time.Hour, time.Hour, time.Minute)); n == 0 || n > 180 {
+		t.Errorf("%d minutes are left", n)
+	}
+	if set, err := filepath.Glob(filepath.Join(dir, "damaged", "*")); err != nil || len(set) != 1 {
+		t.Error(set, err)
+	}
+}
+
 func TestConcurrently(t *testing.T) {
 	f := open(t, t.TempDir())
 	var all sync.WaitGroup
