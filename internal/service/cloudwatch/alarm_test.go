@@ -43,6 +43,7 @@ func TestPutAndDescribe(t *testing.T) {
 	same(t, "actions", [][]string{a.AlarmActions, a.OKActions, a.InsufficientDataActions}, [][]string{{scaling, topic}, {topic}, {}})
 
 	f.set("busy", types.StateValueAlarm)
+	f.set("busy", types.StateValueAlarm) // which is no transition
 	in.Threshold = new(70.0)
 	f.putAlarm(in)
 	out, err = f.DescribeAlarms(t.Context(), &sdk.DescribeAlarmsInput{})

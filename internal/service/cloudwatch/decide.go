@@ -74,6 +74,9 @@ func (s *Service) move(ctx context.Context, item store.Item[Alarm], next Alarm) 
 	if _, err := store.Commit(ctx, s.client, ops...); err != nil {
 		return err
 	}
+	if before.State != next.State {
+		s.log.Info("alarm changed", "alarm", next.Name, "from", before.State, "to", next.State, "reason", next.Reason)
+	}
 	if err := s.prune(ctx, next.Name); err != nil {
 		return err
 	}

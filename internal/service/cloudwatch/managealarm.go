@@ -147,7 +147,12 @@ func (s *Service) SetAlarmState(ctx context.Context, in *cloudwatchapi.SetAlarmS
 		if err != nil {
 			return nil, err
 		}
-		_, _, err = s.Decide(ctx, it, e)
+		if a := &it.Value; a.State == e.State { // no transition: nothing is to be done about it
+			a.Reason, a.ReasonData, a.Changed = e.Reason, e.ReasonData, s.time()
+			_, err = s.Alarms.Update(ctx, it)
+		} else {
+			_, _, err = s.Decide(ctx, it, e)
+		}
 		if !errors.Is(err, store.ErrConflict) {
 			return &cloudwatchapi.SetAlarmStateOutput{}, err
 		}
