@@ -109,7 +109,8 @@ type Deletion struct {
 	Drain bool
 	// Gone says that AWS was told to end the instance, so that the group's
 	// desired size no longer counts it.
-	Gone bool
+	Gone  bool
+	Since time.Time
 }
 
 // What Kubernetes' users and the autoscaler say to each other.

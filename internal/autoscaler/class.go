@@ -7,8 +7,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	resourcehelper "k8s.io/component-helpers/resource"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 )
@@ -106,6 +104,9 @@ type seeker struct {
 	of    *class
 	v     *verdict
 	alive []*framework.NodeInfo // those that may still take one
+
+	nodes   int // of the picture, when they were sorted by labels
+	byLabel map[string]map[string][]*framework.NodeInfo
 }
 
 func (c *cluster) seek(of *class, among []*framework.NodeInfo) *seeker {
@@ -127,6 +128,7 @@ func (s *seeker) place(pod *corev1.Pod) *framework.NodeInfo {
 			s.c.put(pod, info)
 			if s.of.constrained {
 				s.v.placed(pod, info)
+				s.respread()
 			}
 			return info
 		}
@@ -146,25 +148,14 @@ func (s *seeker) offer(info *framework.NodeInfo) {
 		return
 	}
 	pod := s.of.pods[0]
-	if !spreadsItself(pod) {
+	if spreads(pod) == other {
 		s.v = s.c.judge(pod)
 		return
 	}
-	// A pod that comes and goes makes the node known as a place to spread to.
-	s.v.placed(pod, info)
-	s.v.gone(pod, info)
+	s.v.touch(pod, info) // it is a place to spread to, with no pod yet
 	for _, p := range info.Pods {
 		s.v.placed(p.GetPod(), info)
 	}
-}
-
-// spreadsItself says that the pods that a pod is to be spread among are such as
-// itself.
-func spreadsItself(pod *corev1.Pod) bool {
-	return !slices.ContainsFunc(pod.Spec.TopologySpreadConstraints, func(c corev1.TopologySpreadConstraint) bool {
-		selector, err := metav1.LabelSelectorAsSelector(c.LabelSelector)
-		return err != nil || !selector.Matches(labels.Set(pod.Labels))
-	})
 }
 
 // requests are the resources that a pod asks for.

@@ -34,6 +34,16 @@ type Decision struct {
 	// Due is when something changes by time alone, zero if nothing does.
 	Due time.Time
 	Log []Line
+
+	trace []step
+}
+
+// step is what a plan did to its picture of the cluster: it put a pod on a
+// node, or added a node, if there is no pod.
+type step struct {
+	pod  *corev1.Pod
+	node *corev1.Node
+	with []*corev1.Pod // that run on the new node at once
 }
 
 // ScaleUp makes a group larger.

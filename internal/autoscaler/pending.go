@@ -141,10 +141,12 @@ func (c *cluster) fit(pods []*corev1.Pod) []*corev1.Pod {
 	for _, class := range classes(pods) {
 		s := c.seek(class, nodes)
 		for i, pod := range class.pods {
-			if s.place(pod) == nil {
+			info := s.place(pod)
+			if info == nil {
 				left = append(left, class.pods[i:]...)
 				break
 			}
+			c.trace = append(c.trace, step{pod: pod, node: info.Node()})
 		}
 	}
 	return left

@@ -9,8 +9,8 @@ import (
 // Plan decides what to do about a cluster at a moment. It changes nothing, and
 // decides the same for the same arguments. The error is of the scheduler's
 // plug-ins, which then could not be set up.
-func Plan(s Snapshot, o Options, now time.Time) (Decision, error) {
-	d := Decision{Unremovable: map[string]Reason{}, Memory: s.Memory.clone()}
+func Plan(s Snapshot, o Options, now time.Time) (d Decision, err error) {
+	d = Decision{Unremovable: map[string]Reason{}, Memory: s.Memory.clone()}
 	who := count(&s, &o, &d.Memory, now)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -30,7 +30,10 @@ func Plan(s Snapshot, o Options, now time.Time) (Decision, error) {
 	}
 	upcome(c, who, templates)
 	followUp(who, &o, &d, now)
-	defer d.close(who)
+	defer func() {
+		d.close(who)
+		d.trace = c.trace
+	}()
 	terminate(who, &o, &d)
 	if !who.healthy {
 		d.warn("Cluster is not ready for autoscaling")

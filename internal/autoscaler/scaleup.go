@@ -253,7 +253,8 @@ func (h *helper) grow(opt *option) bool {
 		up := ScaleUp{Group: g.Name, From: h.size[g], To: h.size[g] + more[g], Max: g.Max, Pods: opt.pods}
 		plan = append(plan, up)
 		for i := range more[g] {
-			h.templates[g.Name].fresh(h.c, g.Name+"-new", h.size[g]+i)
+			info := h.templates[g.Name].fresh(h.c, g.Name+"-new", h.size[g]+i)
+			h.c.trace = append(h.c.trace, step{node: info.Node(), with: podsOf(info)})
 		}
 		h.size[g] += more[g]
 		h.nodes += more[g]

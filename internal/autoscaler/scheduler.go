@@ -86,6 +86,7 @@ type cluster struct {
 
 	// journal takes back what happened since mark.
 	journal []func()
+	trace   []step
 }
 
 // newCluster returns an empty picture. It lives until ctx ends.
