@@ -43,14 +43,19 @@ var settings = []string{
 	"iam-roles", "iam-instance-profiles", "iam-oidc-providers", "iam-last-used",
 	"vpcs", "internet-gateways", "subnets", "route-tables", "security-groups",
 	"launch-templates", "launch-template-versions", "key-pairs", "ec2-client-tokens",
+	"launch-configurations", "scaling-policies", "scheduled-actions", "instance-refreshes", "scaling-activities",
 	"access-entries", "eks-updates",
+	"alarms", "alarm-history", "dashboards", "scaling-forecasts",
 	"certificates", "certificate-settings",
 	"delegation-sets", "health-checks", "hosted-zones", "record-sets", "route53-changes", "route53-references",
 }
 
 // living are the collections that say how something runs, too: a reset changes
 // their items one by one, and waits.
-var living = []string{"clusters", "nodegroups", "addons", "instances", "network-interfaces", "repositories", "load-balancers"}
+var living = []string{
+	"clusters", "nodegroups", "addons", "instances", "network-interfaces", "repositories", "load-balancers",
+	"auto-scaling-groups", "auto-scaling-instances",
+}
 
 // noteFile remembers what a file asks for, before it is applied.
 func (r *Region) noteFile(cc *eksctl.ClusterConfig) error {

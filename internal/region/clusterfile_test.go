@@ -186,7 +186,7 @@ func followsTheFile(t *testing.T, r *Region, cc *eksctl.ClusterConfig) {
 			t.Fatal(err)
 		}
 	}
-	settle := func() { // as the fleet loop does
+	settle := func() { // as the node group loop does
 		t.Helper()
 		item, err := r.eks.Nodegroups.Get(t.Context(), "eks-work/eks-work-nodegroup")
 		if err != nil {
@@ -223,7 +223,7 @@ func followsTheFile(t *testing.T, r *Region, cc *eksctl.ClusterConfig) {
 	apply()
 	changed := get()
 	want := before
-	want.Min, want.Desired, want.Max = 1, 4, 7
+	want.Min, want.Desired, want.Max, want.Resized = 1, 4, 7, true
 	want.Status, want.Modified, want.Update = changed.Status, changed.Modified, changed.Update
 	if diff := cmp.Diff(want, changed); diff != "" {
 		t.Error(diff)

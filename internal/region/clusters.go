@@ -205,10 +205,10 @@ func (r *Region) applyAddon(ctx context.Context, c cluster.Config, a eks.Addon) 
 	}
 }
 
-// nodes changes the nodes of clusters: it is the fleet loop's Nodes.
+// nodes changes the nodes of clusters: it is the node group loop's Nodes.
 type nodes struct{ *Region }
 
-// Configure implements fleet.Nodes.
+// Configure implements nodegroups.Nodes.
 func (r nodes) Configure(ctx context.Context, clusterName string, names []string, was, want eks.NodeConfig) error {
 	c, err := r.clusterConfig(ctx, clusterName)
 	if err != nil {
@@ -235,7 +235,7 @@ func (r nodes) Configure(ctx context.Context, clusterName string, names []string
 	return nil
 }
 
-// Missing implements fleet.Nodes.
+// Missing implements nodegroups.Nodes.
 func (r nodes) Missing(ctx context.Context, clusterName string, names []string) ([]string, error) {
 	c, err := r.clusterConfig(ctx, clusterName)
 	if err != nil {

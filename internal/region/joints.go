@@ -173,7 +173,7 @@ func (e eksRoles) Exists(ctx context.Context, principalARN string) (bool, error)
 // nodeProfiles makes the instance profiles of node groups.
 type nodeProfiles struct{ *Region }
 
-// EnsureInstanceProfile implements fleet.Profiles.
+// EnsureInstanceProfile implements nodegroups.Profiles.
 func (r nodeProfiles) EnsureInstanceProfile(ctx context.Context, name, roleARN string) (string, error) {
 	ctx = asService(ctx, "eks-nodegroup.amazonaws.com")
 	have, err := r.iam.InstanceProfile(ctx, name)
@@ -197,7 +197,7 @@ func (r nodeProfiles) EnsureInstanceProfile(ctx context.Context, name, roleARN s
 	return r.scope().Global("iam", "instance-profile/%s", name), nil
 }
 
-// DeleteInstanceProfile implements fleet.Profiles.
+// DeleteInstanceProfile implements nodegroups.Profiles.
 func (r nodeProfiles) DeleteInstanceProfile(ctx context.Context, name string) error {
 	ctx = asService(ctx, "eks-nodegroup.amazonaws.com")
 	have, err := r.iam.InstanceProfile(ctx, name)

@@ -11,6 +11,7 @@ import (
 	"github.com/tarn-eks/tarn/internal/loop/booting"
 	"github.com/tarn-eks/tarn/internal/loop/filtering"
 	"github.com/tarn-eks/tarn/internal/loop/fleet"
+	"github.com/tarn-eks/tarn/internal/loop/nodegroups"
 	"github.com/tarn-eks/tarn/internal/loop/provisioning"
 	"github.com/tarn-eks/tarn/internal/proc"
 	"github.com/tarn-eks/tarn/internal/service/eks"
@@ -33,14 +34,18 @@ func (r *Region) startLoops() {
 		r.mu.Unlock()
 		provisioning := &provisioning.Loop{EKS: r.eks, Host: controlPlanes{r}, Network: clusterNetwork{r}, Logger: r.logger}
 		fleet := &fleet.Loop{
-			EC2: r.ec2, EKS: r.eks, Logger: r.logger,
+			AutoScaling: r.autoscaling, EC2: r.ec2, Client: r.store.Client(), Balancers: groupBalancers{r}, Logger: r.logger,
+		}
+		nodegroups := &nodegroups.Loop{
+			AutoScaling: r.autoscaling, EC2: r.ec2, EKS: r.eks, Client: r.store.Client(), Logger: r.logger,
 			Profiles: nodeProfiles{r}, Nodes: nodes{r},
 		}
 		booting := &booting.Loop{EC2: r.ec2, Host: h, Logger: r.logger}
 		r.run("VPCs", r.followNetworks)
 		r.run("security groups", r.filtering.Run)
 		r.run("clusters", provisioning.Run)
-		r.run("node groups", fleet.Run)
+		r.run("Auto Scaling groups", fleet.Run)
+		r.run("node groups", nodegroups.Run)
 		r.run("instances", booting.Run)
 		r.run("names", r.naming.Run)
 		r.run("load balancers", r.balancing.Run)

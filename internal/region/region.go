@@ -29,6 +29,7 @@ import (
 	"github.com/tarn-eks/tarn/internal/proxy"
 	"github.com/tarn-eks/tarn/internal/registry"
 	"github.com/tarn-eks/tarn/internal/service/acm"
+	"github.com/tarn-eks/tarn/internal/service/autoscaling"
 	"github.com/tarn-eks/tarn/internal/service/ec2"
 	"github.com/tarn-eks/tarn/internal/service/ecr"
 	"github.com/tarn-eks/tarn/internal/service/eks"
@@ -91,6 +92,8 @@ type Region struct {
 	filtering *filtering.Loop
 	host      *host
 	listen    listeners
+
+	autoscaling *autoscaling.Service
 
 	// failed gets the first error of what runs in the background.
 	failed     chan error

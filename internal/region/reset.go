@@ -11,6 +11,8 @@ import (
 	"time"
 
 	ecrapi "github.com/tarn-eks/tarn/internal/api/ecr"
+	"github.com/tarn-eks/tarn/internal/loop/nodegroups"
+	"github.com/tarn-eks/tarn/internal/service/autoscaling"
 	"github.com/tarn-eks/tarn/internal/service/ec2"
 	"github.com/tarn-eks/tarn/internal/service/eks"
 	"github.com/tarn-eks/tarn/internal/service/elb"
@@ -55,7 +57,8 @@ func (r *Region) reset(context.Context) error {
 		}},
 		{"deleting repositories", r.deleteRepositories},
 		{"restoring instances", func(ctx context.Context) error { return r.restoreInstances(ctx, own) }},
-		{"restoring settings", func(ctx context.Context) error { return r.restoreSettings(ctx, b.Items) }},
+		{"restoring settings", func(ctx context.Context) error { return r.restoreSettings(ctx, b.Items, own) }},
+		{"restoring Auto Scaling groups", func(ctx context.Context) error { return r.restoreScaling(ctx, own) }},
 		{"restoring clusters", func(ctx context.Context) error { return r.restoreClusters(ctx, own) }},
 		{"waiting for the cluster", r.awaitReset},
 		{"asking for load balancers of Services", func(ctx context.Context) error { return r.remakeLoadBalancers(ctx, own) }},
@@ -82,6 +85,7 @@ func (r *Region) until(ctx context.Context, step func(context.Context) (left []s
 	tell(ctx, &followers, r.ec2.Instances, changed)
 	tell(ctx, &followers, r.elb.LoadBalancers, changed)
 	tell(ctx, &followers, r.ec2.ENIs, changed)
+	tell(ctx, &followers, r.autoscaling.Groups, changed)
 	var last []string
 	for {
 		left, err := step(ctx)
@@ -223,7 +227,10 @@ func (r *Region) restoreInstances(ctx context.Context, own belongings) error {
 }
 
 // restoreSettings restores what does not run.
-func (r *Region) restoreSettings(ctx context.Context, items store.Contents) error {
+func (r *Region) restoreSettings(ctx context.Context, items store.Contents, own belongings) error {
+	if err := r.keepTemplates(ctx, items, own); err != nil {
+		return err
+	}
 	err := store.Restore(ctx, r.store.Client(), items, settings...)
 	r.iam.Forget()
 	if err != nil {
@@ -238,6 +245,55 @@ func (r *Region) restoreSettings(ctx context.Context, items store.Contents) erro
 		return err
 	}
 	return r.openNetworks(ctx)
+}
+
+// keepTemplates adds the launch templates of node groups that stay to what is
+// restored: their versions go with what the node groups are now.
+func (r *Region) keepTemplates(ctx context.Context, items store.Contents, own belongings) error {
+	now, err := store.Read(ctx, r.store.Client(), "launch-templates", "launch-template-versions")
+	if err != nil {
+		return err
+	}
+	templates, err := decodeAll[ec2.LaunchTemplate](now, "launch-templates")
+	if err != nil {
+		return err
+	}
+	for id, t := range templates {
+		for _, g := range own.groups {
+			if t.Name != nodegroups.TemplateName(g) {
+				continue
+			}
+			take(items, now, "launch-templates", id)
+			for key := range now["launch-template-versions"] {
+				if strings.HasPrefix(key, id+"/") {
+					take(items, now, "launch-template-versions", key)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// restoreScaling gives node groups' Auto Scaling groups what clients have changed
+// of them.
+func (r *Region) restoreScaling(ctx context.Context, own belongings) error {
+	for _, was := range own.groups {
+		_, err := r.autoscaling.Groups.Modify(ctx, was.GroupName, func(g *autoscaling.Group) error { *g = scalingAfter(was, *g); return nil })
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		members, _, err := r.autoscaling.Members.List(ctx, autoscaling.Prefix(was.GroupName))
+		if err != nil {
+			return err
+		}
+		for _, m := range members {
+			_, err := r.autoscaling.Members.Modify(ctx, m.Key, func(m *autoscaling.Member) error { *m = memberAfter(*m); return nil })
+			if err != nil && !errors.Is(err, store.ErrNotFound) {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // restoreClusters gives the clusters, add-ons and node groups back their

@@ -301,7 +301,7 @@ func TestGroupAfter(t *testing.T) {
 	}
 	scaled := now
 	scaled.Desired = 4
-	if got := groupAfter(was, scaled); got.Desired != 2 || got.Status != eks.Updating || got.Revision != 3 || got.Applied != nil {
+	if got := groupAfter(was, scaled); got.Desired != 2 || !got.Resized || got.Status != eks.Updating || got.Revision != 3 || got.Applied != nil {
 		t.Errorf("scaled: %+v", got)
 	}
 	// Labels go from the nodes also where those of two changes are there.
@@ -310,7 +310,7 @@ func TestGroupAfter(t *testing.T) {
 	relabelled.Applied = &eks.NodeConfig{Labels: map[string]string{"middle": "1"}, Taints: []eks.Taint{{Key: "wet"}}}
 	got := groupAfter(was, relabelled)
 	want := &eks.NodeConfig{Labels: map[string]string{"new": "1", "middle": "1"}, Taints: []eks.Taint{{Key: "wet"}}}
-	if diff := cmp.Diff(want, got.Applied); diff != "" || got.Labels["deck"] != "upper" || got.Revision != 3 {
+	if diff := cmp.Diff(want, got.Applied); diff != "" || got.Labels["deck"] != "upper" || got.Revision != 4 || got.Current != 0 {
 		t.Errorf("relabelled: %+v %s", got, diff)
 	}
 	if len(relabelled.Labels) != 1 {
@@ -318,7 +318,7 @@ func TestGroupAfter(t *testing.T) {
 	}
 	moved := now
 	moved.Template = &eks.Template{ID: "lt-1"}
-	if got := groupAfter(was, moved); got.Template != nil || got.Revision != 4 {
+	if got := groupAfter(was, moved); got.Template != nil || got.Revision != 4 || got.Current != 4 {
 		t.Errorf("moved to a template: %+v", got)
 	}
 	failed := now

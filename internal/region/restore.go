@@ -12,6 +12,8 @@ import (
 	eksapi "github.com/tarn-eks/tarn/internal/api/eks"
 	elbapi "github.com/tarn-eks/tarn/internal/api/elb"
 	"github.com/tarn-eks/tarn/internal/loop/balancing"
+	"github.com/tarn-eks/tarn/internal/loop/nodegroups"
+	"github.com/tarn-eks/tarn/internal/service/autoscaling"
 	"github.com/tarn-eks/tarn/internal/service/ec2"
 	"github.com/tarn-eks/tarn/internal/service/eks"
 	"github.com/tarn-eks/tarn/internal/service/elb"
@@ -26,6 +28,7 @@ type running struct {
 	instances []ec2.Instance
 	balancers []elb.LoadBalancer
 	enis      []ec2.NetworkInterface
+	scaling   []autoscaling.Group
 }
 
 // foreign is what of it must end before the baseline can be restored: what is
@@ -59,6 +62,11 @@ func (b belongings) foreign(all running) running {
 		}
 	}
 	f.balancers = all.balancers // Up makes none
+	for _, g := range all.scaling {
+		if g.Owner == "" || g.Deleting { // the others are node groups'
+			f.scaling = append(f.scaling, g)
+		}
+	}
 	for _, e := range all.enis {
 		if e.Requester == balancing.Requester {
 			f.enis = append(f.enis, e)
@@ -85,6 +93,9 @@ func (w running) names() []string {
 	for _, b := range w.balancers {
 		names = append(names, "load balancer "+b.Name)
 	}
+	for _, g := range w.scaling {
+		names = append(names, "Auto Scaling group "+g.Name)
+	}
 	for _, e := range w.enis {
 		names = append(names, e.ID+", of a load balancer")
 	}
@@ -97,6 +108,7 @@ func (r *Region) running(ctx context.Context) (running, error) {
 		listInto(ctx, r.eks.Clusters, &all.clusters), listInto(ctx, r.eks.Nodegroups, &all.groups),
 		listInto(ctx, r.eks.Addons, &all.addons), listInto(ctx, r.ec2.Instances, &all.instances),
 		listInto(ctx, r.elb.LoadBalancers, &all.balancers), listInto(ctx, r.ec2.ENIs, &all.enis),
+		listInto(ctx, r.autoscaling.Groups, &all.scaling),
 	}
 	return all, errors.Join(errs...)
 }
@@ -119,6 +131,11 @@ func (r *Region) endForeign(ctx context.Context, own belongings) ([]string, erro
 	f := own.foreign(all)
 	for _, g := range f.groups {
 		if err := r.endGroup(ctx, g); !passing(err) {
+			return nil, err
+		}
+	}
+	for _, g := range f.scaling { // before their instances: they would launch others
+		if err := r.autoscaling.DeleteGroup(ctx, g.Name, true); err != nil {
 			return nil, err
 		}
 	}
@@ -251,15 +268,20 @@ func clusterAgain(was eks.Cluster) eks.Cluster {
 func groupAfter(was, now eks.Nodegroup) eks.Nodegroup {
 	after := was
 	after.Status, after.Issues, after.Modified = now.Status, now.Issues, now.Modified
-	after.Revision, after.Applied = now.Revision, now.Applied
+	after.Revision, after.Current, after.Applied = now.Revision, now.Current, now.Applied
+	after.Grouped, after.Resized, after.Surge = now.Grouped, now.Resized, now.Surge
+	after.Rolling, now.Rolling = nil, nil
 	after.Update, now.Update = "", ""
 	if same(after, now) {
 		return after
 	}
+	after.Resized = after.Resized || was.Scaling() != now.Scaling()
 	if !same(was.Template, now.Template) || was.Release != now.Release {
 		after.Revision++
+		after.Current = after.Revision
 	}
 	if !same(was.Config(), now.Config()) {
+		after.Revision++
 		// Until now.Config was applied, nodes carried what Applied says.
 		carry := now.Config()
 		if a := now.Applied; a != nil {
@@ -280,7 +302,30 @@ func groupAfter(was, now eks.Nodegroup) eks.Nodegroup {
 // groupAgain is a node group that was deleted, about to be made.
 func groupAgain(was eks.Nodegroup) eks.Nodegroup {
 	was.Status, was.Issues, was.Update, was.Applied = eks.Creating, nil, "", nil
+	was.Grouped, was.Resized, was.Surge, was.Rolling = false, false, 0, nil
 	return was
+}
+
+// scalingAfter is a node group's Auto Scaling group with what EKS has made it
+// with. Its size is the node group's to say.
+func scalingAfter(g eks.Nodegroup, now autoscaling.Group) autoscaling.Group {
+	after := nodegroups.Group(g, "")
+	after.ID, after.Created, after.ServiceRole, after.Zones = now.ID, now.Created, now.ServiceRole, now.Zones
+	after.Min, after.Max, after.Desired, after.Mixed = now.Min, now.Max, now.Desired, now.Mixed
+	after.Reasons, after.Scaled, after.Failures, after.RetryAt = now.Reasons, now.Scaled, now.Failures, now.RetryAt
+	if w := now.WarmPool; w != nil {
+		after.WarmPool = &autoscaling.WarmPool{Deleting: true, MaxPrepared: w.MaxPrepared}
+	}
+	return after
+}
+
+// memberAfter is a member as it was launched: in service, and not protected.
+func memberAfter(m autoscaling.Member) autoscaling.Member {
+	m.Protected = false
+	if m.State == autoscaling.Standby || m.State == autoscaling.EnteringStandby {
+		m.State = autoscaling.Pending
+	}
+	return m
 }
 
 // addonAfter is an add-on with the settings that it had.

@@ -23,6 +23,7 @@ import (
 	"github.com/tarn-eks/tarn/internal/gateway"
 	"github.com/tarn-eks/tarn/internal/policy"
 	"github.com/tarn-eks/tarn/internal/service/acm"
+	"github.com/tarn-eks/tarn/internal/service/autoscaling"
 	"github.com/tarn-eks/tarn/internal/service/ec2"
 	"github.com/tarn-eks/tarn/internal/service/ecr"
 	"github.com/tarn-eks/tarn/internal/service/eks"
@@ -84,6 +85,7 @@ func (r *Region) openServices(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
+	r.autoscaling = autoscaling.New(autoscaling.Config{Client: client, Account: id.Account, Region: id.Region})
 	r.ecr = ecr.New(ecr.Config{
 		Client: client, Account: id.Account, Region: id.Region, Images: r.registry,
 		Endpoint: "http://" + r.listen.registry.Addr().String(),

@@ -1,6 +1,7 @@
-// Package fleet is the loop that keeps as many instances as a node group asks
-// for: it reads node groups and instances, decides in Plan, launches and
-// terminates instances through EC2, and tells EKS how far a group is.
+// Package fleet is the loop that brings Auto Scaling groups to their size: it
+// reads groups, their members and EC2's instances, decides in Plan, launches,
+// starts, stops and terminates instances through EC2, and records what became of
+// them. It knows nothing of Kubernetes: an EKS node group's group is one as any.
 package fleet
 
 import (
@@ -10,321 +11,200 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/tarn-eks/tarn/internal/api"
-	eksapi "github.com/tarn-eks/tarn/internal/api/eks"
-	"github.com/tarn-eks/tarn/internal/instancetype"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/tarn-eks/tarn/internal/service/autoscaling"
 	"github.com/tarn-eks/tarn/internal/service/ec2"
-	"github.com/tarn-eks/tarn/internal/service/eks"
 	"github.com/tarn-eks/tarn/internal/store"
-	"github.com/tarn-eks/tarn/internal/subnet"
 )
 
-// Profiles makes the instance profiles of node groups, which is IAM's.
-type Profiles interface {
-	// EnsureInstanceProfile makes an instance profile with the role, or finds it.
-	EnsureInstanceProfile(ctx context.Context, name, roleARN string) (arn string, err error)
-	// DeleteInstanceProfile removes it; nil if there is none.
-	DeleteInstanceProfile(ctx context.Context, name string) error
+// Balancers are the Classic load balancers of groups.
+type Balancers interface {
+	// State returns those of the load balancers that exist, by name.
+	State(ctx context.Context, names []string) (map[string]Balancer, error)
+	// Register and Deregister change which instances a load balancer has. What is
+	// so already is no error; without the load balancer it is store.ErrNotFound.
+	Register(ctx context.Context, name string, instances []string) error
+	Deregister(ctx context.Context, name string, instances []string) error
+	// Changed is closed when State may say something else than now.
+	Changed() <-chan struct{}
 }
 
-// Nodes changes the nodes of clusters.
-type Nodes interface {
-	// Configure gives the nodes (by name; those that do not exist are left out) the
-	// labels and taints in want, and takes those away that are only in was.
-	Configure(ctx context.Context, cluster string, nodes []string, was, want eks.NodeConfig) error
-	// Missing returns those of the nodes (by name) that are not Ready.
-	Missing(ctx context.Context, cluster string, nodes []string) ([]string, error)
-}
-
-// Loop brings node groups to their size.
+// Loop brings groups to their size.
 type Loop struct {
-	EC2      *ec2.Service
-	EKS      *eks.Service
-	Profiles Profiles
-	Nodes    Nodes
-	Logger   *slog.Logger
-	// Retry is the pause after a failure; 0 means two seconds.
+	AutoScaling *autoscaling.Service
+	EC2         *ec2.Service
+	Client      *clientv3.Client // of the store that both are in
+	Balancers   Balancers        // nil: there are none
+	Logger      *slog.Logger
+	// Retry is the pause after a failure, and after the first of several launches
+	// that fail; 0 means two seconds.
 	Retry time.Duration
-	// Attempts is how often a group is tried before its status says that it has
-	// failed; 0 means five. It is tried on and on.
-	Attempts int
-	// Patience is how long an instance may take to become a node; 0 means 15 minutes.
-	Patience time.Duration
-
-	failures map[string]int // by group's ID, one after the other
+	Now   func() time.Time // nil is time.Now
 }
 
-const (
-	defaultRetry    = 2 * time.Second
-	defaultAttempts = 5
-	defaultPatience = 15 * time.Minute
-	// joinPause is between two looks at nodes that are about to join.
-	joinPause = 500 * time.Millisecond
-)
+const defaultRetry = 2 * time.Second
 
-// Run acts on every change of a node group, an instance or a cluster until ctx
-// ends.
+func (l *Loop) retry() time.Duration { return cmp.Or(l.Retry, defaultRetry) }
+
+func (l *Loop) now() time.Time {
+	if l.Now != nil {
+		return l.Now()
+	}
+	return time.Now()
+}
+
+// Run acts on every change of a group, a member, an instance or a load balancer,
+// and when a time has come that a decision waits for, until ctx ends.
 func (l *Loop) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
-	groups := l.EKS.Nodegroups.Follow(ctx, "")
+	groups := l.AutoScaling.Groups.Follow(ctx, "")
+	members := l.AutoScaling.Members.Follow(ctx, "")
+	refreshes := l.AutoScaling.Refreshes.Follow(ctx, "")
 	instances := l.EC2.Instances.Follow(ctx, "")
-	clusters := l.EKS.Clusters.Follow(ctx, "")
 	defer func() {
 		cancel()
 		for range groups.C { // until it has ended
 		}
+		for range members.C {
+		}
+		for range refreshes.C {
+		}
 		for range instances.C {
 		}
-		for range clusters.C {
-		}
 	}()
-	l.failures = map[string]int{}
-	var again <-chan time.Time // after a failure, or while nodes join
+	var again <-chan time.Time
 	for {
+		var balancers <-chan struct{}
+		if l.Balancers != nil {
+			balancers = l.Balancers.Changed()
+		}
+		wake, err := l.reconcile(ctx)
+		switch {
+		case ctx.Err() != nil:
+		case err != nil:
+			l.Logger.Error("bringing Auto Scaling groups to their size", "error", err)
+			again = time.After(l.retry())
+		case wake.IsZero():
+			again = nil
+		default:
+			again = time.After(max(0, wake.Sub(l.now())))
+		}
 		select {
 		case _, ok := <-groups.C:
 			if !ok {
 				return groups.Err()
 			}
+		case _, ok := <-members.C:
+			if !ok {
+				return members.Err()
+			}
+		case _, ok := <-refreshes.C:
+			if !ok {
+				return refreshes.Err()
+			}
 		case _, ok := <-instances.C:
 			if !ok {
 				return instances.Err()
 			}
-		case _, ok := <-clusters.C:
-			if !ok {
-				return clusters.Err()
-			}
+		case <-balancers:
 		case <-again:
-		}
-		again = nil
-		joining, err := l.reconcile(ctx)
-		switch {
-		case err != nil && ctx.Err() == nil:
-			l.Logger.Error("bringing node groups to their size", "error", err)
-			again = time.After(cmp.Or(l.Retry, defaultRetry))
-		case joining:
-			again = time.After(joinPause)
 		}
 	}
 }
 
-// reconcile reads afresh, because its own launches are changes too. What one
-// group cannot have does not keep the others from theirs. joining says that
-// instances have still to become nodes, which nothing here would tell of.
-func (l *Loop) reconcile(ctx context.Context) (joining bool, err error) {
-	groups, _, err := l.EKS.Nodegroups.List(ctx, "")
+// seen is a group as it was read.
+type seen struct {
+	State
+	item    store.Item[autoscaling.Group]
+	items   map[string]store.Item[autoscaling.Member] // by instance
+	refresh *store.Item[autoscaling.Refresh]
+}
+
+// reconcile reads afresh, because its own doings are changes too. What one group
+// cannot have does not keep the others from theirs. wake is when to look again
+// without a change; zero: never.
+func (l *Loop) reconcile(ctx context.Context) (wake time.Time, err error) {
+	// Members before instances: an instance without a member has none.
+	groups, _, err := l.AutoScaling.Groups.List(ctx, "")
+	if err != nil || len(groups) == 0 {
+		return wake, err
+	}
+	members, _, err := l.AutoScaling.Members.List(ctx, "")
 	if err != nil {
-		return false, err
+		return wake, err
+	}
+	refreshes, _, err := l.AutoScaling.Refreshes.List(ctx, "")
+	if err != nil {
+		return wake, err
 	}
 	instances, _, err := l.EC2.Instances.List(ctx, "")
 	if err != nil {
-		return false, err
+		return wake, err
 	}
-	clusters, _, err := l.EKS.Clusters.List(ctx, "")
-	if err != nil {
-		return false, err
-	}
-	byName := map[string]eks.Cluster{}
-	for _, c := range clusters {
-		byName[c.Key] = c.Value
-	}
-	failures := map[string]int{}
 	var errs []error
-	for _, group := range groups {
-		id := group.Value.ID
-		waits, err := l.reconcileGroup(ctx, group, byName[group.Value.Cluster], members(group.Value, instances))
-		joining = joining || waits
-		if err != nil {
-			failures[id] = l.failures[id] + 1
-			errs = append(errs, fmt.Errorf("node group %s: %w", group.Value.Name, err))
-		}
-	}
-	l.failures = failures
-	return joining, errors.Join(errs...)
-}
-
-// members are the group's instances that have not ended.
-func members(group eks.Nodegroup, instances []store.Item[ec2.Instance]) []ec2.Instance {
-	var list []ec2.Instance
-	for _, item := range instances {
-		if i := item.Value; i.State != ec2.Terminated && i.Tags[groupTag] == group.GroupName {
-			list = append(list, i)
-		}
-	}
-	return list
-}
-
-func (l *Loop) reconcileGroup(ctx context.Context, item store.Item[eks.Nodegroup], cluster eks.Cluster, members []ec2.Instance) (joining bool, err error) {
-	group := item.Value
-	p := progress(group, members)
-	var issues []eks.Issue
-	err = l.apply(ctx, group, cluster, Plan(group, slices.DeleteFunc(slices.Clone(members), func(i ec2.Instance) bool {
-		return i.State == ec2.ShuttingDown
-	})), &issues)
-	if err == nil && group.Applied != nil && group.Status != eks.Deleting {
-		err = l.configure(ctx, group, members)
-	}
-	if err == nil && group.Status == eks.Deleting && p.Empty && group.Managed {
-		err = l.Profiles.DeleteInstanceProfile(ctx, group.InstanceProfile())
-	}
-	if err != nil {
-		if len(issues) == 0 {
-			issues = append(issues, eks.Issue{Code: string(eksapi.NodegroupIssueCodeInternalFailure), Message: err.Error()})
-		}
-		p.Reached, p.Empty = false, false
-		p.Issues = issues
-		p.GivenUp = l.failures[group.ID]+1 >= cmp.Or(l.Attempts, defaultAttempts)
-	}
-	if p.Reached && settling(group) {
-		if issue := l.join(ctx, group, members); issue != nil {
-			p.Reached, joining = false, true
-			if issue.Code != "" {
-				p.Issues, p.GivenUp = []eks.Issue{*issue}, true
+	for _, item := range groups {
+		s := seen{State: State{Now: l.now(), Group: item.Value, Instances: map[string]ec2.Instance{}}, item: item, items: map[string]store.Item[autoscaling.Member]{}}
+		for _, m := range members {
+			if m.Value.Group == item.Key {
+				s.Members = append(s.Members, m.Value)
+				s.items[m.Value.Instance] = m
 			}
 		}
-	}
-	if ctx.Err() != nil {
-		return false, ctx.Err()
-	}
-	return joining, errors.Join(err, l.EKS.NodegroupProgress(ctx, item, p))
-}
-
-// settling says that a group is not ACTIVE before its nodes are Ready.
-func settling(group eks.Nodegroup) bool {
-	return group.Status != eks.Active && group.Status != eks.Deleting
-}
-
-// join returns nil when the group's instances are nodes. Otherwise its result
-// has a code if they have taken too long.
-func (l *Loop) join(ctx context.Context, group eks.Nodegroup, members []ec2.Instance) *eks.Issue {
-	var names []string
-	for _, i := range members {
-		names = append(names, i.PrivateDNSName)
-	}
-	missing, err := l.Nodes.Missing(ctx, group.Cluster, names)
-	if err != nil {
-		l.Logger.Debug("looking for the nodes of a group", "group", group.GroupName, "error", err)
-		missing = names // the API server may be starting
-	}
-	if len(missing) == 0 {
-		return nil
-	}
-	var late []string
-	for _, i := range members {
-		if slices.Contains(missing, i.PrivateDNSName) && time.Since(i.Launched) > cmp.Or(l.Patience, defaultPatience) {
-			late = append(late, i.ID)
+		for _, i := range instances {
+			if _, ours := s.items[i.Key]; ours || i.Value.Tags[GroupTag] == item.Key {
+				s.Instances[i.Key] = i.Value
+			}
 		}
-	}
-	if len(late) == 0 {
-		return &eks.Issue{}
-	}
-	return &eks.Issue{
-		Code:    string(eksapi.NodegroupIssueCodeNodeCreationFailure),
-		Message: "Instances failed to join the kubernetes cluster", Resources: late,
-	}
-}
-
-// configure brings labels and taints that were changed to the nodes.
-func (l *Loop) configure(ctx context.Context, group eks.Nodegroup, members []ec2.Instance) error {
-	var nodes []string
-	for _, i := range members {
-		if i.Alive() {
-			nodes = append(nodes, i.PrivateDNSName)
+		for _, r := range refreshes {
+			if r.Value.Group == item.Key && r.Value.Active() {
+				s.refresh, s.Refresh = &r, new(r.Value)
+			}
 		}
-	}
-	if err := l.Nodes.Configure(ctx, group.Cluster, nodes, *group.Applied, group.Config()); err != nil {
-		return fmt.Errorf("changing the nodes' labels and taints: %w", err)
-	}
-	return l.EKS.ConfigApplied(ctx, group)
-}
-
-// apply carries a decision out, and adds what went wrong with launches to issues.
-func (l *Loop) apply(ctx context.Context, group eks.Nodegroup, cluster eks.Cluster, d Decision, issues *[]eks.Issue) error {
-	var errs []error
-	for _, id := range d.Terminate {
-		if err := l.EC2.Terminate(ctx, id, "the group is larger than desired"); err != nil && !errors.Is(err, store.ErrNotFound) {
-			errs = append(errs, err)
-			continue
-		}
-		l.Logger.Info("terminated an instance", "group", group.GroupName, "instance", id)
-	}
-	if len(d.Launch) == 0 || cluster.Endpoint.URL == "" { // no node could join
-		return errors.Join(errs...)
-	}
-	input, err := l.launchInput(ctx, group, cluster)
-	if err != nil {
-		*issues = append(*issues, issueOf(group, err))
-		return errors.Join(append(errs, err)...)
-	}
-	for _, launch := range d.Launch {
-		input.Subnet, input.Count = launch.Subnet, launch.Count
-		launched, err := l.launch(ctx, group, input)
+		at, err := l.reconcileGroup(ctx, s)
 		if err != nil {
-			*issues = append(*issues, issueOf(group, err))
-			errs = append(errs, err)
+			errs = append(errs, fmt.Errorf("group %s: %w", item.Key, err))
 		}
-		for _, i := range launched {
-			l.Logger.Info("launched an instance", "group", group.GroupName, "instance", i.ID, "zone", i.Zone)
+		if !at.IsZero() && (wake.IsZero() || at.Before(wake)) {
+			wake = at
 		}
 	}
-	return errors.Join(errs...)
+	return wake, errors.Join(errs...)
 }
 
-// launch launches instances of the first of the group's types that can be.
-func (l *Loop) launch(ctx context.Context, group eks.Nodegroup, input ec2.LaunchInput) ([]ec2.Instance, error) {
-	types := group.InstanceTypes
-	if len(types) == 0 {
-		types = []string{group.InstanceType}
-	}
-	var errs []error
-	for _, t := range types {
-		input.Type = t
-		launched, err := l.EC2.Launch(ctx, input)
-		if err == nil {
-			return launched, nil
+func (l *Loop) reconcileGroup(ctx context.Context, s seen) (wake time.Time, err error) {
+	s.Source = l.source(ctx, s.Group, s.Refresh)
+	s.Zones = map[string]string{}
+	for _, id := range s.Group.Subnets {
+		subnet, err := l.EC2.Subnets.Get(ctx, id)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return wake, err
 		}
-		errs = append(errs, err)
+		s.Zones[id] = subnet.Value.Zone
 	}
-	return nil, errors.Join(errs...)
+	if s.Made, err = l.made(ctx, s.Members); err != nil {
+		return wake, err
+	}
+	if l.Balancers != nil && len(s.Group.LoadBalancers) > 0 {
+		if s.Balancers, err = l.Balancers.State(ctx, s.Group.LoadBalancers); err != nil {
+			return wake, err
+		}
+	}
+	d := Plan(s.State)
+	return d.Wake, l.act(ctx, s, d)
 }
 
-// profileError says that there is no instance profile for the group.
-type profileError struct{ error }
-
-func (e profileError) Unwrap() error { return e.error }
-
-// issueOf is a failed launch as the group's health shows it: in the words of
-// Auto Scaling, whose activity it is.
-func issueOf(group eks.Nodegroup, err error) eks.Issue {
-	if _, ok := errors.AsType[profileError](err); ok {
-		return eks.Issue{Code: string(eksapi.NodegroupIssueCodeIamInstanceProfileNotFound), Message: err.Error(), Resources: []string{group.InstanceProfile()}}
+// made is when the launch configurations of members were made.
+func (l *Loop) made(ctx context.Context, members []autoscaling.Member) (map[string]time.Time, error) {
+	if !slices.ContainsFunc(members, func(m autoscaling.Member) bool { return m.Configuration != "" }) {
+		return nil, nil
 	}
-	kind, message := "On-Demand", err.Error()
-	if group.Spot {
-		kind = "Spot"
+	all, _, err := l.AutoScaling.Configurations.List(ctx, "")
+	made := map[string]time.Time{}
+	for _, c := range all {
+		made[c.Key] = c.Value.Created
 	}
-	code := api.Code(err)
-	var unknown *instancetype.UnknownError
-	switch {
-	case code != "":
-		if e, ok := errors.AsType[*api.Error](err); ok {
-			message = e.Message
-		}
-	case errors.Is(err, subnet.ErrFull):
-		code = "InsufficientFreeAddressesInSubnet"
-	case errors.As(err, &unknown):
-		code = "InvalidInstanceType"
-	case errors.Is(err, store.ErrNotFound):
-		code = "InvalidParameterValue"
-	default:
-		code = "InternalError"
-	}
-	return eks.Issue{
-		Code:      string(eksapi.NodegroupIssueCodeAsgInstanceLaunchFailures),
-		Message:   fmt.Sprintf("Could not launch %s Instances. %s - %s. Launching EC2 instance failed.", kind, code, strings.TrimSuffix(message, ".")),
-		Resources: []string{group.GroupName},
-	}
+	return made, err
 }

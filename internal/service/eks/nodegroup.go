@@ -57,12 +57,29 @@ type Nodegroup struct {
 	Issues  []Issue
 	Update  string // in progress
 	Request request
-	// Revision rises whenever the nodes are to be replaced: those that were
-	// launched at an earlier one go. It is the version of the launch template that
-	// EKS makes for a node group.
-	Revision int
+	// Revision rises whenever new nodes are to be other than those before: it is
+	// the version of the launch template that EKS makes for a node group. Nodes of
+	// revisions before Current are to be replaced.
+	Revision, Current int
 	// Applied is what its nodes carry, where that is not what they should.
 	Applied *NodeConfig
+	// Grouped: its Auto Scaling group was made. Resized: the group is yet to get
+	// the size; else the node group's size is the group's, which others may change.
+	Grouped, Resized bool
+	// Surge is how many instances more than Desired its group has, while nodes are
+	// replaced by new ones that run before they end.
+	Surge int
+	// Rolling is the replacement of nodes that is under way; nil: there is none.
+	Rolling *Rolling
+}
+
+// Rolling is a replacement of nodes, and what was before.
+type Rolling struct {
+	Force         bool // nodes go whatever cannot be evicted from them
+	Template      *Template
+	InstanceType  string
+	InstanceTypes []string
+	Current       int
 }
 
 // Template is the version of a launch template that a node group uses.
@@ -205,7 +222,7 @@ func (s *Service) ListNodegroups(ctx context.Context, in *eksapi.ListNodegroupsI
 	return &eksapi.ListNodegroupsOutput{Nodegroups: names, NextToken: next}, nil
 }
 
-// DeleteNodegroup asks for a node group's end. loop/fleet ends its instances.
+// DeleteNodegroup asks for a node group's end. loop/nodegroups ends its group.
 func (s *Service) DeleteNodegroup(ctx context.Context, in *eksapi.DeleteNodegroupInput) (*eksapi.DeleteNodegroupOutput, error) {
 	a := about{cluster: api.Val(in.ClusterName), nodegroup: api.Val(in.NodegroupName)}
 	n, err := again(func() (Nodegroup, error) {
@@ -230,6 +247,9 @@ func (s *Service) DeleteNodegroup(ctx context.Context, in *eksapi.DeleteNodegrou
 	}
 	return &eksapi.DeleteNodegroupOutput{Nodegroup: s.describeNodegroup(n)}, nil
 }
+
+// Outdated says that nodes that were launched at a revision are to be replaced.
+func (n Nodegroup) Outdated(revision int) bool { return max(1, revision) < n.Current }
 
 func sameConfig(a, b NodeConfig) bool {
 	return maps.Equal(a.Labels, b.Labels) && slices.Equal(a.Taints, b.Taints)

@@ -32,7 +32,8 @@ const ReleaseDate = "20261112"
 // release is the only release version that node groups can have.
 func (s *Service) release() string { return s.version + "-" + ReleaseDate }
 
-// CreateNodegroup makes a managed node group; loop/fleet launches its instances.
+// CreateNodegroup makes a managed node group; loop/nodegroups gives it an Auto
+// Scaling group.
 func (s *Service) CreateNodegroup(ctx context.Context, in *eksapi.CreateNodegroupInput) (*eksapi.CreateNodegroupOutput, error) {
 	a := about{cluster: api.Val(in.ClusterName), nodegroup: api.Val(in.NodegroupName)}
 	req := asked(in.ClientRequestToken, in)
@@ -106,7 +107,7 @@ func (n *Nodegroup) identify(s *Service) {
 	n.Created = s.time()
 	n.Modified = n.Created
 	n.Status = Creating
-	n.Revision = 1
+	n.Revision, n.Current = 1, 1
 }
 
 // newNodegroup checks a request, and is the node group that it asks for.

@@ -10,7 +10,7 @@ import (
 	"github.com/tarn-eks/tarn/internal/store"
 )
 
-// Progress is what loop/fleet sees of a node group.
+// Progress is what loop/nodegroups sees of a node group.
 type Progress struct {
 	// Reached: it has its size, all its instances run, and they are as they should be.
 	Reached bool
@@ -83,7 +83,7 @@ func (s *Service) nodegroupProgress(ctx context.Context, item store.Item[Nodegro
 	if p.Reached {
 		issues = nil
 	}
-	if status == n.Status && slices.EqualFunc(issues, n.Issues, sameIssue) {
+	if status == n.Status && slices.EqualFunc(issues, n.Issues, sameIssue) && (n.Rolling == nil || !p.Reached) {
 		return nil
 	}
 	var errs []Issue
@@ -98,6 +98,12 @@ func (s *Service) nodegroupProgress(ctx context.Context, item store.Item[Nodegro
 		}
 		item.Value.Update = ""
 	}
+	switch {
+	case p.Reached:
+		item.Value.Rolling = nil
+	case update == failed && slices.ContainsFunc(issues, Issue.evicting):
+		item.Value.goBack()
+	}
 	item.Value.Status, item.Value.Issues, item.Value.Modified = status, issues, s.time()
 	_, err := store.Commit(ctx, s.client, append(ops, s.Nodegroups.UpdateOp(item))...)
 	return err
@@ -107,9 +113,26 @@ func (s *Service) nodegroupProgress(ctx context.Context, item store.Item[Nodegro
 func nodegroupErrors(issues []Issue) []Issue {
 	errs := slices.Clone(issues)
 	for i := range errs {
-		errs[i].Code = string(eksapi.ErrorCodeNodeCreationFailure)
+		if !errs[i].evicting() {
+			errs[i].Code = string(eksapi.ErrorCodeNodeCreationFailure)
+		}
 	}
 	return errs
+}
+
+// evicting says that the issue is of pods that could not be evicted.
+func (i Issue) evicting() bool { return i.Code == string(eksapi.NodegroupIssueCodePodEvictionFailure) }
+
+// goBack ends a replacement of nodes that has failed: those that are left stay,
+// and new ones are launched as before.
+func (n *Nodegroup) goBack() {
+	was := n.Rolling
+	if was == nil {
+		return
+	}
+	n.Template, n.InstanceType, n.InstanceTypes, n.Current = was.Template, was.InstanceType, was.InstanceTypes, was.Current
+	n.Revision++
+	n.Rolling = nil
 }
 
 // ConfigApplied notes that the nodes carry what n asks for.

@@ -36,7 +36,7 @@ func (s *Service) UpdateNodegroupVersion(ctx context.Context, in *eksapi.UpdateN
 	return &eksapi.UpdateNodegroupVersionOutput{Update: u.describe()}, nil
 }
 
-// updateNodegroup begins the update that change describes; loop/fleet ends it.
+// updateNodegroup begins the update that change describes; loop/nodegroups ends it.
 func (s *Service) updateNodegroup(ctx context.Context, a about, req request, kind eksapi.UpdateType, change func(*Nodegroup) ([]Param, error)) (Update, error) {
 	return again(func() (Update, error) {
 		if _, err := s.cluster(ctx, &a.cluster); err != nil {
@@ -72,7 +72,7 @@ func configureNodegroup(a about, n *Nodegroup, in *eksapi.UpdateNodegroupConfigI
 		if err != nil {
 			return nil, err
 		}
-		params = append(params, size...)
+		params, n.Resized = append(params, size...), true
 	}
 	if l := in.Labels; l != nil {
 		if problem := checkLabels(l.AddOrUpdateLabels); problem != "" {
@@ -121,8 +121,11 @@ func configureNodegroup(a about, n *Nodegroup, in *eksapi.UpdateNodegroupConfigI
 	if len(params) == 0 {
 		return nil, a.invalid("The update must name what to change: scalingConfig, labels, taints or updateConfig")
 	}
-	if n.Applied == nil && !sameConfig(before, n.Config()) {
-		n.Applied = &before
+	if !sameConfig(before, n.Config()) {
+		n.Revision++ // new nodes begin with them
+		if n.Applied == nil {
+			n.Applied = &before
+		}
 	}
 	return params, nil
 }
@@ -154,6 +157,7 @@ func (s *Service) moveNodegroup(ctx context.Context, a about, n *Nodegroup, in *
 		return nil, err
 	}
 	version, release := n.Version, n.Release
+	rolling := &Rolling{api.Val(in.Force), n.Template, n.InstanceType, n.InstanceTypes, n.Current}
 	n.Version, n.Release = cluster.Value.Version, s.release()
 	if err := s.chooseVersion(a, n, in.Version, in.ReleaseVersion); err != nil {
 		return nil, err
@@ -180,18 +184,20 @@ func (s *Service) moveNodegroup(ctx context.Context, a about, n *Nodegroup, in *
 	}
 	if roll {
 		n.Revision++
+		n.Current, n.Rolling = n.Revision, rolling
 	}
 	return params, nil
 }
 
-// ScaleNodegroup sets a node group's size, managed or not, without an update:
-// it is what its Auto Scaling group does.
+// ScaleNodegroup sets a node group's size, managed or not, without an update, as
+// one sets the size of its Auto Scaling group.
 func (s *Service) ScaleNodegroup(ctx context.Context, cluster, nodegroup string, to Scaling) (Nodegroup, error) {
 	a := about{cluster: cluster, nodegroup: nodegroup}
 	item, err := s.Nodegroups.Modify(ctx, Nodegroup{Cluster: cluster, Name: nodegroup}.Key(), func(n *Nodegroup) error {
 		_, err := changeSize(a, n, &eksapi.NodegroupScalingConfig{
 			MinSize: new(int32(to.Min)), MaxSize: new(int32(to.Max)), DesiredSize: new(int32(to.Desired)),
 		})
+		n.Resized = true
 		return err
 	})
 	return item.Value, err

@@ -1,4 +1,4 @@
-package fleet
+package nodegroups
 
 import (
 	"context"
@@ -119,8 +119,9 @@ func TestStatusesOfANodegroup(t *testing.T) {
 	}
 	f.awaitStatus("g", eks.Active)
 	f.updateEnded(rolled.Update, "Successful")
+	// The labels made version 2 of the launch template.
 	for _, i := range f.await("eks-work", "g", 3) {
-		if i.Tags[revisionTag] != "2" || slices.ContainsFunc(pending, func(old ec2.Instance) bool { return old.ID == i.ID }) {
+		if i.Tags["aws:ec2launchtemplate:version"] != "3" || slices.ContainsFunc(pending, func(old ec2.Instance) bool { return old.ID == i.ID }) {
 			t.Errorf("%s was not replaced", i.ID)
 		}
 	}

@@ -1,4 +1,4 @@
-package fleet
+package nodegroups
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/tarn-eks/tarn/internal/service/ec2"
 	"github.com/tarn-eks/tarn/internal/service/eks"
@@ -52,7 +53,7 @@ func TestKeepsTheSize(t *testing.T) {
 func TestInstancesAreAsTheirGroup(t *testing.T) {
 	f := newFixture(t, "192.168.0.0/16")
 	taints := []eks.Taint{{Key: "dedicated", Value: "x", Effect: "NoSchedule"}}
-	byEksctl := map[string]string{"c": "d", eksctlTag: "managed"}
+	byEksctl := map[string]string{"c": "d", eksctlNodegroup: "managed"}
 	managed := f.group(eks.Nodegroup{Name: "managed", Managed: true, Spot: true, Max: 1, Desired: 1, VolumeGiB: 80, InstanceType: "t3.medium",
 		Version: "1.37", RoleARN: role, Labels: map[string]string{"a": "b"}, Taints: taints, Tags: byEksctl, RemoteAccess: &eks.RemoteAccess{}})
 	own := f.group(eks.Nodegroup{Name: "own", Max: 1, Desired: 1, Tags: map[string]string{"c": "d"}})
@@ -65,7 +66,7 @@ func TestInstancesAreAsTheirGroup(t *testing.T) {
 	}{
 		{managed, map[string]string{
 			"a": "b", "eks.amazonaws.com/nodegroup": "managed", "eks.amazonaws.com/capacityType": "SPOT", "eks.amazonaws.com/nodegroup-image": image.ID,
-		}, map[string]string{"c": "d", eksctlTag: "managed", "Name": "eks-work-managed-Node", "eks:nodegroup-name": "managed", "aws:eks:cluster-name": "eks-work"}},
+		}, map[string]string{"c": "d", eksctlNodegroup: "managed", "Name": "eks-work-managed-Node", "eks:nodegroup-name": "managed", "aws:eks:cluster-name": "eks-work"}},
 		{own, map[string]string{}, map[string]string{"c": "d", "Name": "eks-work-own-Node"}},
 		{ondemand, map[string]string{
 			"eks.amazonaws.com/nodegroup": "ondemand", "eks.amazonaws.com/capacityType": "ON_DEMAND",
@@ -74,10 +75,16 @@ func TestInstancesAreAsTheirGroup(t *testing.T) {
 		i := f.await("eks-work", test.group.Name, 1)[0]
 		tags := map[string]string{
 			"aws:autoscaling:groupName": test.group.GroupName, "aws:ec2launchtemplate:version": "1",
-			"eks:cluster-name": "eks-work", "kubernetes.io/cluster/eks-work": "owned",
+			"aws:ec2launchtemplate:id": f.template(test.group).ID,
+			"eks:cluster-name":         "eks-work", "kubernetes.io/cluster/eks-work": "owned",
+		}
+		if test.group.Managed {
+			maps.Copy(tags, map[string]string{"k8s.io/cluster-autoscaler/enabled": "true", "k8s.io/cluster-autoscaler/eks-work": "owned"})
+		} else {
+			maps.Copy(tags, map[string]string{eksctlCluster: "eks-work", eksctlNodegroup: test.group.Name, "alpha.eksctl.io/nodegroup-type": "unmanaged"})
 		}
 		maps.Copy(tags, test.tags)
-		if diff := gocmp.Diff(test.labels, i.Bootstrap.Labels); diff != "" {
+		if diff := gocmp.Diff(test.labels, i.Bootstrap.Labels, cmpopts.EquateEmpty()); diff != "" {
 			t.Errorf("labels of %s: %s", test.group.Name, diff)
 		}
 		if diff := gocmp.Diff(tags, i.Tags); diff != "" {
@@ -187,7 +194,7 @@ func TestEndsWithItsContext(t *testing.T) {
 	// A goroutine may be seen for a moment after its last statement.
 	for deadline := time.Now().Add(20 * time.Second); ; runtime.Gosched() {
 		all := stacks()
-		if !strings.Contains(all, "fleet.(*Loop)") && !strings.Contains(all, ").follow(") {
+		if !strings.Contains(all, "nodegroups.(*Loop)") && !strings.Contains(all, ").follow(") {
 			break
 		}
 		if time.Now().After(deadline) {

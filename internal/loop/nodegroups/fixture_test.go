@@ -1,4 +1,4 @@
-package fleet
+package nodegroups
 
 import (
 	"bytes"
@@ -8,32 +8,38 @@ import (
 	"log/slog"
 	"net/netip"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	ec2api "github.com/tarn-eks/tarn/internal/api/ec2"
 	eksapi "github.com/tarn-eks/tarn/internal/api/eks"
+	"github.com/tarn-eks/tarn/internal/loop/fleet"
+	"github.com/tarn-eks/tarn/internal/service/autoscaling"
 	"github.com/tarn-eks/tarn/internal/service/ec2"
 	"github.com/tarn-eks/tarn/internal/service/eks"
 	"github.com/tarn-eks/tarn/internal/store"
 	"github.com/tarn-eks/tarn/internal/store/storetest"
 )
 
-// fixture is a loop, and the region it works in: three zones with a public and
-// a private subnet each.
+// fixture is a loop with the one that launches what it asks for, and the region
+// they work in: three zones with a public and a private subnet each.
 type fixture struct {
 	*testing.T
 	server  *store.Server
 	ec2     *ec2.Service
 	eks     *eks.Service
+	scaling *autoscaling.Service
 	subnets []ec2.Subnet
 	groups  map[string]string // the clusters' security groups
 	profiles
 	nodes nodes
 	// patience is the loop's; 0 is its own.
 	patience time.Duration
+	clock    clock
 	log      log
 	ended    chan struct{}
 	stop     func() error // ends the loop, and returns what it said
@@ -41,11 +47,14 @@ type fixture struct {
 
 // log is the loop's, and hands on its failures to who waits for them.
 type log struct {
-	bytes.Buffer // to be read when the loop has ended
+	mu           sync.Mutex
+	bytes.Buffer // to be read when the loops have ended
 	failed       chan struct{}
 }
 
 func (l *log) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if bytes.Contains(line, []byte("ERROR")) {
 		select {
 		case l.failed <- struct{}{}:
@@ -67,6 +76,7 @@ func newFixture(t *testing.T, cidr string) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
+	f.scaling = autoscaling.New(autoscaling.Config{Client: f.server.Client(), Account: "000000000000", Region: "ap-northeast-2", Now: f.clock.now})
 	zones := []string{"ap-northeast-2a", "ap-northeast-2b", "ap-northeast-2c"}
 	if _, f.subnets, err = f.ec2.CreateVPC(t.Context(), netip.MustParsePrefix(cidr), zones, nil); err != nil {
 		t.Fatal(err)
@@ -177,13 +187,22 @@ func (p *profiles) setFail(err error) {
 	p.fail = err
 }
 
+// clock is the present, or later.
+type clock struct{ ahead atomic.Int64 }
+
+func (c *clock) now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
+
 // nodes notes what nodes were given.
 type nodes struct {
-	mu   sync.Mutex
-	fail error
-	got  []string
-	late bool // none is Ready
-	lost error
+	mu         sync.Mutex
+	told       []chan struct{} // by change
+	held       bool            // nothing can be evicted
+	drained    []string        // those that were cordoned
+	uncordoned []string
+	fail       error
+	got        []string
+	late       bool // none is Ready
+	lost       error
 }
 
 func (n *nodes) Missing(_ context.Context, _ string, names []string) ([]string, error) {
@@ -199,6 +218,64 @@ func (n *nodes) set(late bool, lost error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.late, n.lost = late, lost
+	n.tell()
+}
+
+// tell tells of a change, with n.mu held.
+func (n *nodes) tell() {
+	for _, c := range n.told {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (n *nodes) hold(held bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.held = held
+	n.tell()
+}
+
+func (n *nodes) Drain(_ context.Context, _, node string) (bool, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !slices.Contains(n.drained, node) {
+		n.drained = append(n.drained, node)
+	}
+	return !n.held, nil
+}
+
+func (n *nodes) Uncordon(_ context.Context, _, node string) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.uncordoned = append(n.uncordoned, node)
+	return nil
+}
+
+func (n *nodes) Follow(ctx context.Context, _ string) <-chan struct{} {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	in, out := make(chan struct{}, 1), make(chan struct{})
+	in <- struct{}{}
+	n.told = append(n.told, in)
+	go func() {
+		defer close(out)
+		for {
+			select {
+			case <-in:
+			case <-ctx.Done():
+				return
+			}
+			select {
+			case out <- struct{}{}:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return out
 }
 
 func (n *nodes) Configure(_ context.Context, cluster string, names []string, was, want eks.NodeConfig) error {
@@ -211,15 +288,24 @@ func (n *nodes) Configure(_ context.Context, cluster string, names []string, was
 	return nil
 }
 
-// start starts the loop; it ends with the test.
+// start starts the loops; they end with the test.
 func (f *fixture) start() {
 	ctx, cancel := context.WithCancel(f.Context())
-	loop := &Loop{Patience: f.patience, EC2: f.ec2, EKS: f.eks, Profiles: &f.profiles, Nodes: &f.nodes, Attempts: 3, Logger: slog.New(slog.NewTextHandler(&f.log, nil)), Retry: time.Millisecond}
+	logger := slog.New(slog.NewTextHandler(&f.log, nil))
+	loop := &Loop{
+		AutoScaling: f.scaling, EC2: f.ec2, EKS: f.eks, Client: f.server.Client(), Profiles: &f.profiles, Nodes: &f.nodes,
+		Patience: f.patience, Attempts: 3, Logger: logger, Retry: time.Millisecond, Now: f.clock.now,
+	}
+	launching := &fleet.Loop{AutoScaling: f.scaling, EC2: f.ec2, Client: f.server.Client(), Logger: logger, Retry: time.Millisecond, Now: f.clock.now}
 	f.ended = make(chan struct{})
 	var err error
+	var both sync.WaitGroup
+	both.Go(func() { _ = launching.Run(ctx) })
 	go func() {
 		defer close(f.ended)
 		err = loop.Run(ctx)
+		cancel()
+		both.Wait()
 	}()
 	f.stop = func() error {
 		cancel()
@@ -268,6 +354,22 @@ func (f *fixture) scale(name string, desired int) {
 	if _, err := f.eks.ScaleNodegroup(f.Context(), "eks-work", name, eks.Scaling{Min: 0, Max: 10, Desired: desired}); err != nil {
 		f.Fatal(err)
 	}
+}
+
+// template is the launch template of a node group.
+func (f *fixture) template(n eks.Nodegroup) ec2.LaunchTemplate {
+	f.Helper()
+	items, _, err := f.ec2.LaunchTemplates.List(f.Context(), "")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, item := range items {
+		if item.Value.Name == "eks-"+n.ID {
+			return item.Value
+		}
+	}
+	f.Fatalf("%s has no launch template", n.Name)
+	return ec2.LaunchTemplate{}
 }
 
 // alive are a group's instances that run or will.

@@ -1,0 +1,265 @@
+package fleet
+
+import (
+	"slices"
+	"time"
+
+	"github.com/tarn-eks/tarn/internal/api"
+	autoscalingapi "github.com/tarn-eks/tarn/internal/api/autoscaling"
+	"github.com/tarn-eks/tarn/internal/service/autoscaling"
+)
+
+// stuckAfter is how long a refresh may see nothing move before it has failed.
+const stuckAfter = time.Hour
+
+// refreshment is an instance refresh while it is decided on.
+type refreshment struct {
+	*planner
+	it      *autoscaling.Refresh
+	left    []*member // to be replaced
+	healthy int       // in service and warmed up
+	desired int
+	over    bool // after its last checkpoint
+}
+
+// refresh replaces instances by what the group launches now, a part of it at a
+// time.
+//
+// https://docs.aws.amazon.com/autoscaling/ec2/userguide/instance-refresh-overview.html
+func (p *planner) refresh() {
+	if p.State.Refresh == nil || p.suspends(autoscaling.InstanceRefresh) {
+		return
+	}
+	now := *p.State.Refresh
+	r := &refreshment{planner: p, it: &now, desired: p.Group.Desired}
+	if r.it.Status == autoscaling.RefreshPending {
+		r.it.Status = autoscaling.RefreshInProgress
+	}
+	r.choose()
+	r.count()
+	switch inFlight := max(0, r.desired-r.healthy); {
+	case r.it.Status == autoscaling.RefreshCancelling:
+		if inFlight == 0 {
+			r.finish(autoscaling.RefreshCancelled)
+		}
+	case len(r.left) == 0 && inFlight == 0:
+		r.succeed()
+	default:
+		if r.replace(inFlight); r.it.Active() {
+			r.fail()
+		}
+	}
+	p.Decision.Refresh = r.it
+}
+
+// choose finds what is to be replaced. A refresh notes it once; a rollback
+// replaces all that is not as before.
+func (r *refreshment) choose() {
+	rollback := r.it.Status == autoscaling.RollbackInProgress
+	if r.it.Instances == nil && !rollback {
+		skip := api.Val(r.it.Preferences.SkipMatching)
+		r.it.Instances = []string{}
+		for _, m := range r.which(r.eligible) {
+			if !skip || !r.Source.matches(*m.Member) {
+				r.it.Instances = append(r.it.Instances, m.Instance)
+			}
+		}
+		r.it.ToUpdate = len(r.it.Instances)
+	}
+	for _, m := range r.which(r.eligible) {
+		if rollback && !r.Source.matches(*m.Member) || !rollback && slices.Contains(r.it.Instances, m.Instance) {
+			r.left = append(r.left, m)
+		}
+	}
+}
+
+// eligible says that the refresh may replace the member, or waits until it may.
+func (r *refreshment) eligible(m *member) bool {
+	switch {
+	case m.Ending:
+		return false
+	case m.State == autoscaling.Standby:
+		return r.it.Preferences.StandbyInstances != autoscalingapi.StandbyInstancesIgnore
+	case m.Protected && r.it.Preferences.ScaleInProtectedInstances == autoscalingapi.ScaleInProtectedInstancesIgnore:
+		return false
+	}
+	return m.Counts()
+}
+
+// replaceable says that the member, which is eligible, can be replaced now.
+func (r *refreshment) replaceable(m *member) bool {
+	switch {
+	case m.State == autoscaling.Standby:
+		return r.it.Preferences.StandbyInstances == autoscalingapi.StandbyInstancesTerminate
+	case m.Protected:
+		return r.it.Preferences.ScaleInProtectedInstances == autoscalingapi.ScaleInProtectedInstancesRefresh
+	}
+	return true
+}
+
+// count counts what is in service and, if it is new, warmed up.
+func (r *refreshment) count() {
+	for _, m := range r.which(inService) {
+		if warmed := m.InService.Add(r.warmup()); !m.InService.Before(r.it.Start) && r.Now.Before(warmed) {
+			r.due(warmed)
+			continue
+		}
+		r.healthy += m.weight()
+	}
+	if replaced := r.it.ToUpdate - len(r.left) - max(0, r.desired-r.healthy); r.it.ToUpdate > 0 {
+		r.it.Percentage = max(r.it.Percentage, min(100, 100*max(0, replaced)/r.it.ToUpdate))
+	}
+}
+
+func (r *refreshment) warmup() time.Duration {
+	switch {
+	case r.it.Preferences.InstanceWarmup != nil:
+		return time.Duration(*r.it.Preferences.InstanceWarmup) * time.Second
+	case r.Group.Warmup >= 0:
+		return r.Group.Warmup
+	}
+	return r.Group.GracePeriod
+}
+
+// bounds are how many are to be healthy at least, and how many there may be.
+func (r *refreshment) bounds() (least, most int) {
+	low, high := r.it.Preferences.MinHealthyPercentage, r.it.Preferences.MaxHealthyPercentage
+	if m := r.Group.Maintenance; m != nil && low == nil && high == nil && api.Val(m.MinHealthyPercentage) >= 0 {
+		low, high = m.MinHealthyPercentage, m.MaxHealthyPercentage
+	}
+	lowest, highest := 90, 100
+	if low != nil {
+		lowest = int(*low)
+	}
+	if high != nil {
+		highest = int(*high)
+	}
+	return (r.desired*lowest + 99) / 100, max(r.desired, r.desired*highest/100)
+}
+
+// replace ends as many as may be missing. One at a time is always replaced,
+// however small the group is.
+func (r *refreshment) replace(inFlight int) {
+	least, most := r.bounds()
+	if most > r.desired || least >= r.desired && r.above100() {
+		r.surge = min(max(1, most-r.desired), len(r.left))
+		r.because = autoscaling.Sentence(r.Now, "an instance was launched in response to an instance refresh")
+	}
+	n := r.healthy - least
+	if n < 1 && r.surge == 0 && inFlight == 0 {
+		n = 1
+	}
+	if n = min(n, r.untilCheckpoint(inFlight)); n > 0 && r.suspends(autoscaling.Terminate) {
+		n = 0
+	}
+	if r.over { // and the rest stays as it is
+		r.finish(autoscaling.RefreshSuccessful)
+		r.Configure = r.it.Desired
+		return
+	}
+	can := slices.DeleteFunc(slices.Clone(r.left), func(m *member) bool { return !r.replaceable(m) })
+	for ; n > 0 && len(can) > 0; n-- {
+		m := r.planner.choose(can)
+		can = slices.DeleteFunc(can, func(o *member) bool { return o == m })
+		r.left = slices.DeleteFunc(r.left, func(o *member) bool { return o == m })
+		r.end(m, sentence(r.Now, refreshing))
+		r.it.CheckpointAt = time.Time{}
+	}
+	r.surge = min(r.surge, len(r.left))
+	r.it.Instances = nil
+	for _, m := range r.left {
+		r.it.Instances = append(r.it.Instances, m.Instance)
+	}
+	if r.it.Instances == nil {
+		r.it.Instances = []string{}
+	}
+}
+
+// above100 says that new instances are to run before old ones end.
+func (r *refreshment) above100() bool { return api.Val(r.it.Preferences.MaxHealthyPercentage) > 100 }
+
+// untilCheckpoint is how many more may be replaced before the next checkpoint, of
+// which the time begins when all so far are.
+func (r *refreshment) untilCheckpoint(inFlight int) int {
+	if r.it.Status == autoscaling.RollbackInProgress {
+		return len(r.left)
+	}
+	begun := r.it.ToUpdate - len(r.left)
+	for i, percent := range r.it.Preferences.CheckpointPercentages {
+		at := (r.it.ToUpdate*int(percent) + 99) / 100
+		if begun < at {
+			return at - begun
+		}
+		if begun > at {
+			continue
+		}
+		if inFlight > 0 { // its time has not begun
+			return 0
+		}
+		if r.it.CheckpointAt.IsZero() {
+			r.it.CheckpointAt = r.Now.Add(r.checkpointDelay())
+		}
+		if r.Now.Before(r.it.CheckpointAt) {
+			r.due(r.it.CheckpointAt)
+			return 0
+		}
+		r.over = i == len(r.it.Preferences.CheckpointPercentages)-1 && percent < 100
+	}
+	return len(r.left)
+}
+
+func (r *refreshment) checkpointDelay() time.Duration {
+	if d := r.it.Preferences.CheckpointDelay; d != nil {
+		return time.Duration(*d) * time.Second
+	}
+	return time.Hour
+}
+
+func (r *refreshment) succeed() {
+	if r.it.Status == autoscaling.RollbackInProgress {
+		r.finish(autoscaling.RollbackSuccessful)
+		return
+	}
+	r.it.Percentage = 100
+	r.finish(autoscaling.RefreshSuccessful)
+	r.Configure = r.it.Desired
+}
+
+func (r *refreshment) finish(status string) {
+	r.it.Status, r.it.End, r.it.Instances = status, r.Now, []string{}
+}
+
+// fail ends a refresh in which nothing has moved for an hour. With auto rollback it
+// goes back instead.
+func (r *refreshment) fail() {
+	moved := later(r.it.Start, r.it.CheckpointAt)
+	for _, m := range r.members {
+		if moved = later(moved, m.Since); m.Ending && !m.was.Ending {
+			moved = r.Now
+		}
+	}
+	if r.it.Rollback != nil {
+		moved = later(moved, r.it.Rollback.Start)
+	}
+	for _, m := range r.which(inService) {
+		if warmed := m.InService.Add(r.warmup()); !m.InService.Before(r.it.Start) {
+			moved = later(moved, warmed)
+		}
+	}
+	if end := moved.Add(stuckAfter); r.Now.Before(end) {
+		r.due(end)
+		return
+	}
+	const why = "No instance could be replaced for an hour."
+	switch {
+	case r.it.Status == autoscaling.RollbackInProgress:
+		r.it.Reason = why
+		r.finish(autoscaling.RollbackFailed)
+	case api.Val(r.it.Preferences.AutoRollback) && r.it.Previous != nil:
+		r.it.Status, r.it.Instances = autoscaling.RollbackInProgress, nil
+		r.it.Rollback = &autoscaling.Rollback{Reason: why, Start: r.Now, Percentage: r.it.Percentage, ToUpdate: len(r.left)}
+	default:
+		r.it.Reason = why
+		r.finish(autoscaling.RefreshFailed)
+	}
+}
