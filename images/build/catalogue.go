@@ -44,6 +44,20 @@ func catalogue(ctx context.Context, c compiler) []spec {
 				ExposedPorts: map[string]struct{}{"10250/tcp": {}},
 			},
 		},
+		{
+			// Under the name that upstream's manifests have.
+			name: "registry.k8s.io/autoscaling/cluster-autoscaler:v1.37.0",
+			layers: []func() ([]file, error){
+				authorities,
+				c.program(ctx, "cluster-autoscaler", module+"cmd/cluster-autoscaler", ""),
+			},
+			config: v1.Config{
+				Entrypoint:   []string{"/cluster-autoscaler"},
+				WorkingDir:   "/", // manifests say ./cluster-autoscaler
+				User:         "65534:65534",
+				ExposedPorts: map[string]struct{}{"8085/tcp": {}},
+			},
+		},
 	}
 	for _, version := range []string{"1.0.0", "4.0.0"} {
 		specs = append(specs, spec{
