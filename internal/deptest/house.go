@@ -41,6 +41,7 @@ var floors = []floor{
 		"internal/authenticator",
 		"internal/caller",
 		"internal/cluster",
+		"internal/cluster/advice",
 		"internal/cni",
 		"internal/dns",
 		"internal/eksctl",

@@ -174,7 +174,7 @@ func (r *Region) applyNodegroup(ctx context.Context, cluster string, g eksctl.No
 		return err
 	}
 	_, err = invoke[eksapi.UpdateNodegroupConfigOutput](ctx, r, "eks", "UpdateNodegroupConfig", &eksapi.UpdateNodegroupConfigInput{
-		ClusterName: &cluster, NodegroupName: &g.Name, ScalingConfig: scaling(g),
+		ClusterName: &cluster, NodegroupName: &g.Name, ScalingConfig: scalingConfig(g),
 	})
 	return err
 }
@@ -197,7 +197,7 @@ func nodegroupInput(cluster string, g eksctl.NodeGroup, subnets []string, role s
 	in := &eksapi.CreateNodegroupInput{
 		ClusterName: &cluster, NodegroupName: &g.Name, NodeRole: &role, Subnets: subnets,
 		InstanceTypes: []string{g.InstanceType}, DiskSize: new(int32(g.VolumeSizeGiB)),
-		ScalingConfig: scaling(g), Labels: g.Labels, Tags: g.Tags,
+		ScalingConfig: scalingConfig(g), Labels: g.Labels, Tags: g.Tags,
 		CapacityType: eksapi.CapacityTypesOnDemand,
 	}
 	if g.Spot {
@@ -229,7 +229,7 @@ var taintEffects = map[string]eksapi.TaintEffect{
 	"PreferNoSchedule": eksapi.TaintEffectPreferNoSchedule,
 }
 
-func scaling(g eksctl.NodeGroup) *eksapi.NodegroupScalingConfig {
+func scalingConfig(g eksctl.NodeGroup) *eksapi.NodegroupScalingConfig {
 	return &eksapi.NodegroupScalingConfig{MinSize: new(int32(g.Min)), MaxSize: new(int32(g.Max)), DesiredSize: new(int32(g.Desired))}
 }
 

@@ -107,10 +107,15 @@ func socketHolder(inode uint32) holder {
 		if err != nil {
 			continue
 		}
-		name, _ := os.ReadFile(filepath.Join(proc, "comm"))
+		comm, _ := os.ReadFile(filepath.Join(proc, "comm"))
+		name := strings.TrimSpace(string(comm))
+		if name == "exe" { // a region's: it ran /proc/self/exe
+			command, _ := os.ReadFile(filepath.Join(proc, "cmdline"))
+			name, _, _ = strings.Cut(string(command), "\x00")
+		}
 		exe, _ := os.Readlink(filepath.Join(proc, "exe"))
 		exe = strings.TrimSuffix(exe, " (deleted)") // a binary that was built anew
-		return holder{pid: pid, name: strings.TrimSpace(string(name)), tarn: exe == self || filepath.Base(exe) == "tarn"}
+		return holder{pid: pid, name: name, tarn: exe == self || filepath.Base(exe) == "tarn"}
 	}
 	return holder{}
 }

@@ -21,6 +21,7 @@ func (l layout) authority() string          { return filepath.Join(string(l), "c
 func (l layout) baseline() string           { return filepath.Join(string(l), "baseline.json") }
 func (l layout) mail() string               { return filepath.Join(string(l), "mail") }
 func (l layout) buckets() string            { return filepath.Join(string(l), "s3") }
+func (l layout) metrics() string            { return filepath.Join(string(l), "metrics") }
 func (l layout) trail() string              { return filepath.Join(string(l), "log", "trail.json") }
 func (l layout) kubeconfig() string         { return filepath.Join(string(l), "kubeconfig") }
 func (l layout) cluster(name string) string { return filepath.Join(string(l), "clusters", name) }

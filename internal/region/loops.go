@@ -51,6 +51,8 @@ func (r *Region) startLoops() {
 		r.run("load balancers", r.balancing.Run)
 		r.run("health of load balancers", r.nameLoadBalancers)
 		r.run("certificates", r.issuing().Run)
+		r.run("alarms and policies", r.scaling().Run)
+		r.run("metrics", r.metering().Run)
 	})
 }
 

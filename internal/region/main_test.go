@@ -94,6 +94,9 @@ func newRegion(t *testing.T) *Region {
 	if r.registry, err = registry.New(registry.Config{Dir: r.layout.registry(), Account: r.identity.Account}); err != nil {
 		t.Fatal(err)
 	}
+	if err := r.openMetrics(); err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
 		stop()
 		r.tasks.Wait()
@@ -106,6 +109,9 @@ func newRegion(t *testing.T) *Region {
 			}
 		}
 		if err := r.registry.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := r.metrics.Close(); err != nil {
 			t.Error(err)
 		}
 	})

@@ -23,6 +23,8 @@ import (
 	"github.com/tarn-eks/tarn/internal/loop/balancing"
 	"github.com/tarn-eks/tarn/internal/loop/filtering"
 	"github.com/tarn-eks/tarn/internal/loop/naming"
+	"github.com/tarn-eks/tarn/internal/loop/scaling"
+	"github.com/tarn-eks/tarn/internal/metrics"
 	"github.com/tarn-eks/tarn/internal/namespace"
 	"github.com/tarn-eks/tarn/internal/pki"
 	"github.com/tarn-eks/tarn/internal/proc"
@@ -30,6 +32,7 @@ import (
 	"github.com/tarn-eks/tarn/internal/registry"
 	"github.com/tarn-eks/tarn/internal/service/acm"
 	"github.com/tarn-eks/tarn/internal/service/autoscaling"
+	"github.com/tarn-eks/tarn/internal/service/cloudwatch"
 	"github.com/tarn-eks/tarn/internal/service/ec2"
 	"github.com/tarn-eks/tarn/internal/service/ecr"
 	"github.com/tarn-eks/tarn/internal/service/eks"
@@ -76,6 +79,9 @@ type Region struct {
 	acm       *acm.Service
 	route53   *route53.Service
 	elb       *elb.Service
+	metrics   *metrics.DB
+	meter     *instance.Meter
+	outlooks  *scaling.Outlooks
 	authority *pki.Authority // of certificates
 	dns       *dns.Server    // the host's view
 	hostdns   *hostdns.Host
@@ -94,6 +100,7 @@ type Region struct {
 	listen    listeners
 
 	autoscaling *autoscaling.Service
+	cloudwatch  *cloudwatch.Service
 
 	// failed gets the first error of what runs in the background.
 	failed     chan error
@@ -181,7 +188,10 @@ func Open(ctx context.Context, cfg Config) (_ *Region, err error) {
 	}
 	err = r.progress.step("store", func(func(string)) (string, error) {
 		r.store, err = store.Start(ctx, store.Config{Dir: l.etcd(), Socket: l.etcdSocket(), Logger: atLeast(slog.LevelWarn, cfg.Logger), Version: cfg.Version})
-		return "", err
+		if err != nil {
+			return "", err
+		}
+		return "", r.openMetrics()
 	})
 	if err != nil {
 		return nil, err
@@ -299,6 +309,9 @@ func (r *Region) Close(ctx context.Context) error {
 	}
 	if r.registry != nil {
 		errs = append(errs, r.registry.Close())
+	}
+	if r.metrics != nil {
+		errs = append(errs, r.metrics.Close())
 	}
 	if r.store != nil {
 		errs = append(errs, r.store.Close())

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	acmapi "github.com/tarn-eks/tarn/internal/api/acm"
+	autoscalingapi "github.com/tarn-eks/tarn/internal/api/autoscaling"
+	cloudwatchapi "github.com/tarn-eks/tarn/internal/api/cloudwatch"
 	ec2api "github.com/tarn-eks/tarn/internal/api/ec2"
 	ecrapi "github.com/tarn-eks/tarn/internal/api/ecr"
 	eksapi "github.com/tarn-eks/tarn/internal/api/eks"
@@ -23,7 +25,6 @@ import (
 	"github.com/tarn-eks/tarn/internal/gateway"
 	"github.com/tarn-eks/tarn/internal/policy"
 	"github.com/tarn-eks/tarn/internal/service/acm"
-	"github.com/tarn-eks/tarn/internal/service/autoscaling"
 	"github.com/tarn-eks/tarn/internal/service/ec2"
 	"github.com/tarn-eks/tarn/internal/service/ecr"
 	"github.com/tarn-eks/tarn/internal/service/eks"
@@ -85,7 +86,7 @@ func (r *Region) openServices(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	r.autoscaling = autoscaling.New(autoscaling.Config{Client: client, Account: id.Account, Region: id.Region})
+	r.openElasticity()
 	r.ecr = ecr.New(ecr.Config{
 		Client: client, Account: id.Account, Region: id.Region, Images: r.registry,
 		Endpoint: "http://" + r.listen.registry.Addr().String(),
@@ -110,6 +111,8 @@ func (r *Region) openGateway() error {
 		Account: r.identity.Account, Region: r.identity.Region, Version: r.version,
 		Services: []gateway.Service{
 			{API: acmapi.Service, Handler: r.acm},
+			{API: autoscalingapi.Service, Handler: r.autoscaling},
+			{API: cloudwatchapi.Service, Handler: r.cloudwatch},
 			{API: ec2api.Service, Handler: r.ec2},
 			{API: ecrapi.Service, Handler: r.ecr, MaxBody: ecrMaxBody},
 			{API: eksapi.Service, Handler: r.eks},
