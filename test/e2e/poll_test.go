@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,20 +13,26 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// patience is how long Kubernetes may take to get somewhere.
-const patience = time.Minute
+const (
+	// patience is how long Kubernetes may take to get somewhere.
+	patience = time.Minute
+	// pause is between two looks: a look is a process, and scripts wait side by side.
+	pause = 500 * time.Millisecond
+)
 
-// waitforProgram is `waitfor PATTERN PROGRAM [ARG...]` in the scripts: it runs
-// the program until its output matches.
+// waitforProgram is `waitfor [-for DURATION] PATTERN PROGRAM [ARG...]` in the
+// scripts: it runs the program until its output matches.
 func waitforProgram() {
-	if len(os.Args) < 3 {
-		fail(fmt.Errorf("usage: waitfor PATTERN PROGRAM [ARG...]"))
+	patience := flag.Duration("for", patience, "how long to wait")
+	flag.Parse()
+	if flag.NArg() < 2 {
+		fail(fmt.Errorf("usage: waitfor [-for DURATION] PATTERN PROGRAM [ARG...]"))
 	}
-	pattern, err := regexp.Compile("(?m)" + os.Args[1])
+	pattern, err := regexp.Compile("(?m)" + flag.Arg(0))
 	if err != nil {
 		fail(err)
 	}
-	last, err := poll(os.Args[2:], pattern.Match)
+	last, err := poll(*patience, flag.Args()[1:], pattern.Match)
 	fmt.Printf("%s", last)
 	if err != nil {
 		fail(err)
@@ -42,7 +49,7 @@ func settlesProgram() {
 	if err != nil {
 		fail(err)
 	}
-	last, err := poll(os.Args[2:], func(output []byte) bool { return bytes.Equal(output, want) })
+	last, err := poll(patience, os.Args[2:], func(output []byte) bool { return bytes.Equal(output, want) })
 	if err != nil {
 		fail(fmt.Errorf("%w; differences:\n%s", err, cmp.Diff(strings.Split(string(want), "\n"), strings.Split(string(last), "\n"))))
 	}
@@ -50,10 +57,8 @@ func settlesProgram() {
 
 // poll runs a program until it succeeds and its output is as wanted, and returns
 // the last output.
-func poll(program []string, wanted func(output []byte) bool) ([]byte, error) {
+func poll(patience time.Duration, program []string, wanted func(output []byte) bool) ([]byte, error) {
 	deadline := time.After(patience)
-	tick := time.NewTicker(200 * time.Millisecond)
-	defer tick.Stop()
 	for {
 		var stdout, stderr bytes.Buffer
 		cmd := exec.Command(program[0], program[1:]...)
@@ -68,7 +73,7 @@ func poll(program []string, wanted func(output []byte) bool) ([]byte, error) {
 				return stdout.Bytes(), fmt.Errorf("still failing after %s: %w\n%s", patience, err, stderr.Bytes())
 			}
 			return stdout.Bytes(), fmt.Errorf("the output is not yet as wanted after %s: %s", patience, stdout.Bytes())
-		case <-tick.C:
+		case <-time.After(pause):
 		}
 	}
 }
