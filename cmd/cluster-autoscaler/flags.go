@@ -201,6 +201,7 @@ func scaleDownFlags(f *pflag.FlagSet, o *autoscaler.Options, grace *int, drain *
 	f.DurationVar(&o.DelayAfterAdd, "scale-down-delay-after-add", o.DelayAfterAdd, "How long after scale up that scale down evaluation resumes")
 	f.DurationVar(&o.DelayAfterDelete, "scale-down-delay-after-delete", o.DelayAfterDelete, "How long after node deletion that scale down evaluation resumes")
 	f.DurationVar(&o.DelayAfterFailure, "scale-down-delay-after-failure", o.DelayAfterFailure, "How long after scale down failure that scale down evaluation resumes")
+	f.BoolVar(&o.DelayLocal, "scale-down-delay-type-local", o.DelayLocal, "Should --scale-down-delay-after-* flags be applied locally per nodegroup or globally across all nodegroups")
 	f.DurationVar(&o.UnneededTime, "scale-down-unneeded-time", o.UnneededTime, "How long a node should be unneeded before it is eligible for scale down")
 	f.DurationVar(&o.UnreadyTime, "scale-down-unready-time", o.UnreadyTime, "How long an unready node should be unneeded before it is eligible for scale down")
 	f.Float64Var(&o.UtilizationThreshold, "scale-down-utilization-threshold", o.UtilizationThreshold, "The maximum value between the sum of cpu requests and sum of memory requests of all pods running on the node divided by node's corresponding allocatable resource, below which a node can be considered for scale down")

@@ -58,7 +58,6 @@ var refused = map[string]string{
 	"enable-proactive-scaleup":              "Whether to enable/disable proactive scale-ups, defaults to false.",
 	"enable-dynamic-resource-allocation":    "Whether logic for handling DRA (Dynamic Resource Allocation) objects is enabled.",
 	"async-node-groups":                     "Whether clusterautoscaler creates and deletes node groups asynchronously.",
-	"scale-down-delay-type-local":           "Should --scale-down-delay-after-* flags be applied locally per nodegroup or globally across all nodegroups.",
 	"debugging-snapshot-enabled":            "Whether the debugging snapshot of cluster autoscaler feature is enabled.",
 	"capacity-buffer-controller-enabled":    "Whether to enable the default controller for capacity buffers or not.",
 	"capacity-buffer-pod-injection-enabled": "Whether to enable pod list processor that processes ready capacity buffers and injects fake pods accordingly.",

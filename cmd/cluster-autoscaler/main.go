@@ -12,6 +12,7 @@ import (
 	"net/http/pprof"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -119,7 +120,13 @@ func run(ctx context.Context, args []string, stderr io.Writer) error {
 // kubeConfig is that of the cluster that the program runs in, unless a flag
 // says otherwise.
 func kubeConfig(s *settings) (*rest.Config, error) {
-	c, err := clientcmd.BuildConfigFromFlags(s.master, s.kubeconfig)
+	var c *rest.Config
+	var err error
+	if s.master == "" && s.kubeconfig == "" {
+		c, err = rest.InClusterConfig()
+	} else {
+		c, err = clientcmd.BuildConfigFromFlags(s.master, s.kubeconfig)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -194,14 +201,22 @@ func lead(ctx context.Context, s *settings, client kubernetes.Interface, recorde
 	}
 	electing, cancel := context.WithCancel(ctx)
 	defer cancel()
+	// A term that is over before f has begun is none.
+	var mu sync.Mutex // guards began and ended
+	began, ended := false, false
 	over := make(chan error, 1)
 	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
 		Lock: lock, LeaseDuration: s.election.LeaseDuration.Duration, RenewDeadline: s.election.RenewDeadline.Duration,
 		RetryPeriod: s.election.RetryPeriod.Duration, ReleaseOnCancel: true, Name: s.election.ResourceName,
 		Callbacks: leaderelection.LeaderCallbacks{
 			OnStartedLeading: func(leading context.Context) {
-				over <- f(leading)
-				cancel() // f ends with the program, or by an error
+				mu.Lock()
+				began = !ended
+				mu.Unlock()
+				if began {
+					over <- f(leading)
+					cancel() // whether it ended with the program or by an error
+				}
 			},
 			OnStoppedLeading: func() {},
 		},
@@ -212,19 +227,15 @@ func lead(ctx context.Context, s *settings, client kubernetes.Interface, recorde
 	elector.Run(electing)
 	lost := electing.Err() == nil
 	cancel()
-	if elector.IsLeader() || lost {
-		if err := <-over; err != nil {
-			return err
-		}
-		if lost {
-			return errors.New("lost master")
-		}
-		return nil
+	mu.Lock()
+	ended = true
+	led := began
+	mu.Unlock()
+	if led {
+		err = <-over
 	}
-	select {
-	case err := <-over:
-		return err
-	default: // it never led
-		return nil
+	if err == nil && lost {
+		err = errors.New("lost master")
 	}
+	return err
 }

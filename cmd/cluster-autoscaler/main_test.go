@@ -13,6 +13,8 @@ import (
 
 	"github.com/spf13/pflag"
 	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/tools/record"
 	"sigs.k8s.io/yaml"
 
 	"github.com/tarn-eks/tarn/internal/autoscaler"
@@ -123,6 +125,40 @@ func TestWrongFlags(t *testing.T) {
 	}
 	if err := run(context.Background(), []string{"--help"}, t.Output()); !errors.Is(err, pflag.ErrHelp) {
 		t.Errorf("--help: %v", err)
+	}
+}
+
+func TestLead(t *testing.T) {
+	s, err := parse([]string{"--leader-elect-retry-period=10ms"}, t.Output())
+	if err != nil {
+		t.Fatal(err)
+	}
+	failure := errors.New("it failed")
+	for name, f := range map[string]func(context.Context, context.CancelFunc) error{
+		"until the program ends": func(ctx context.Context, end context.CancelFunc) error {
+			end()
+			<-ctx.Done()
+			return nil
+		},
+		"until it fails": func(context.Context, context.CancelFunc) error { return failure },
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, end := context.WithCancel(t.Context())
+			defer end()
+			var want error
+			if name == "until it fails" {
+				want = failure
+			}
+			over := false
+			err := lead(ctx, s, fake.NewClientset(), record.NewFakeRecorder(10), func(leading context.Context) error {
+				err := f(leading, end)
+				over = true
+				return err
+			})
+			if !errors.Is(err, want) || !over {
+				t.Errorf("%v, over %v", err, over)
+			}
+		})
 	}
 }
 

@@ -80,13 +80,18 @@ type GroupOptions struct {
 // Memory is what the autoscaler remembers from one plan to the next. Plan
 // returns the next one in its Decision and leaves the one it got alone.
 type Memory struct {
-	LastScaleUp, LastDelete, LastFailure time.Time
-	Unneeded                             map[string]time.Time // by node: since when
-	Unregistered                         map[string]time.Time // by instance: since when it has no node
-	Requests                             map[string]Request   // by group: the scale-up under way
-	Backoffs                             map[string]Backoff   // by group
+	Last         map[string]Moments   // by group
+	Unneeded     map[string]time.Time // by node: since when
+	Unregistered map[string]time.Time // by instance: since when it has no node
+	Requests     map[string]Request   // by group: the scale-up under way
+	Backoffs     map[string]Backoff   // by group
 	// Deleting are the nodes that are being removed, each with its group.
 	Deleting map[string]Deletion
+}
+
+// Moments are when something was last done to a group.
+type Moments struct {
+	ScaleUp, Delete, Failure time.Time // Failure is of a removal
 }
 
 // Request is a scale-up that was asked for.

@@ -153,6 +153,7 @@ func (d *Decision) Acts() bool {
 
 // clone is a memory of its own.
 func (m Memory) clone() Memory {
+	m.Last = copied(m.Last)
 	m.Unneeded = copied(m.Unneeded)
 	m.Unregistered = copied(m.Unregistered)
 	m.Requests = copied(m.Requests)

@@ -46,6 +46,8 @@ const (
 	// A description of the groups is good enough to look at for ageIdle, for
 	// ageBusy while something is going on, and for ageAct to act upon.
 	ageIdle, ageBusy, ageAct = time.Minute, 5 * time.Second, time.Second
+	// Whatever happens, AWS is not asked more often than this.
+	ageLeast = 300 * time.Millisecond
 	// forgetAfter is how long a node may stay known after its instance's end.
 	forgetAfter = 5 * time.Minute
 )
@@ -248,6 +250,11 @@ func (l *Loop) once(ctx context.Context) time.Time {
 	} else {
 		l.failed("cloudProviderError")
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.stale { // it was too early to ask AWS again
+		d.due(l.seen.Add(ageLeast))
+	}
 	if d.Due.IsZero() {
 		return far
 	}
@@ -290,9 +297,12 @@ func (l *Loop) refresh(ctx context.Context, now time.Time, force bool) error {
 	if l.busy {
 		age = ageBusy
 	}
+	old := now.Sub(l.seen)
 	l.mu.Lock()
-	fresh := !force && !l.stale && !l.seen.IsZero() && now.Sub(l.seen) < age
-	l.stale = false
+	fresh := !force && !l.seen.IsZero() && (old < ageLeast || !l.stale && old < age)
+	if !fresh {
+		l.stale = false
+	}
 	l.mu.Unlock()
 	if fresh {
 		return nil

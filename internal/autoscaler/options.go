@@ -36,6 +36,7 @@ type Options struct {
 	DelayAfterAdd            time.Duration
 	DelayAfterDelete         time.Duration
 	DelayAfterFailure        time.Duration
+	DelayLocal               bool // a delay holds for the group to which it happened only
 	UnneededTime             time.Duration
 	UnreadyTime              time.Duration
 	UtilizationThreshold     float64

@@ -75,7 +75,6 @@ func Plan(s Snapshot, o Options, now time.Time) (d Decision, err error) {
 		d.Memory.request(up, now)
 	}
 	if len(d.ScaleUps) > 0 {
-		d.Memory.LastScaleUp = now
 		return d, nil
 	}
 	if o.ScaleDown && !shrunk {
@@ -123,6 +122,9 @@ func (h *helper) fill() {
 func (m *Memory) request(up ScaleUp, now time.Time) {
 	r := m.Requests[up.Group]
 	m.Requests[up.Group] = Request{At: now, Increase: r.Increase + up.To - up.From}
+	last := m.Last[up.Group]
+	last.ScaleUp = now
+	m.Last[up.Group] = last
 }
 
 // followUp looks at the scale-ups under way: done, too late or impossible.

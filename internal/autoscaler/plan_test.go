@@ -446,9 +446,21 @@ func TestScaleDown(t *testing.T) {
 				w.group("g", 1, 5, 2)
 				w.pods(2, "g-0", "600m", "512Mi")
 				long(w, "g-1")
-				w.Memory.LastScaleUp = now.Add(-time.Minute)
+				w.Memory.Last = map[string]Moments{"other": {ScaleUp: now.Add(-time.Minute)}}
 			},
 			unneeded: "g-1",
+		},
+		{
+			name: "of another group, and each has its own delays",
+			world: func(w *world, o *Options) {
+				o.DelayLocal = true
+				w.group("g", 1, 5, 2)
+				w.pods(2, "g-0", "600m", "512Mi")
+				w.group("h", 0, 5, 1)
+				long(w, "g-1", "h-0")
+				w.Memory.Last = map[string]Moments{"h": {ScaleUp: now.Add(-time.Minute)}}
+			},
+			remove: "g-1", unneeded: "g-1",
 		},
 		{
 			name: "one node is drained at a time",

@@ -30,7 +30,9 @@ func (l *Loop) remove(ctx context.Context, r Removal, now time.Time) {
 	}
 	l.cfg.Metrics.active("scaleDown", now)
 	l.memory.Deleting[name] = Deletion{Group: r.Group, Drain: r.Drain, Since: now}
-	l.memory.LastDelete = now
+	last := l.memory.Last[r.Group]
+	last.Delete = now
+	l.memory.Last[r.Group] = last
 	delete(l.memory.Unneeded, name)
 	l.removals.Go(func() {
 		err := l.tryRemove(ctx, r)
@@ -54,12 +56,14 @@ func podNames(pods []*corev1.Pod) string {
 // settle remembers how a removal went.
 func (l *Loop) settle(o outcome) {
 	l.expire()
+	d := l.memory.Deleting[o.node]
 	if o.err != nil {
 		delete(l.memory.Deleting, o.node)
-		l.memory.LastFailure = time.Now()
+		last := l.memory.Last[d.Group]
+		last.Failure = time.Now()
+		l.memory.Last[d.Group] = last
 		return
 	}
-	d := l.memory.Deleting[o.node]
 	d.Gone, d.Since = true, time.Now()
 	l.memory.Deleting[o.node] = d
 }

@@ -68,9 +68,10 @@ func (r *reducer) reduce() {
 		r.d.Unneeded = append(r.d.Unneeded, c.node.Name)
 	}
 	slices.Sort(r.d.Unneeded)
-	r.d.Cooldown = r.cooling()
+	last := r.d.Memory.latest()
+	r.d.Cooldown = !r.o.DelayLocal && r.cold(last)
 	r.d.say(4, "Scale down status: lastScaleUpTime=%s lastScaleDownDeleteTime=%s lastScaleDownFailTime=%s scaleDownForbidden=false scaleDownInCooldown=%v",
-		r.d.Memory.LastScaleUp, r.d.Memory.LastDelete, r.d.Memory.LastFailure, r.d.Cooldown)
+		last.ScaleUp, last.Delete, last.Failure, r.d.Cooldown)
 	if !r.d.Cooldown {
 		r.d.say(4, "Starting scale down")
 		r.remove(unneeded)
@@ -153,6 +154,9 @@ func (r *reducer) candidates(before map[string]time.Time) []*candidate {
 			r.d.say(1, "Skipping %s - node group min size reached (current: %d, min: %d)", node.Name, group.Desired, group.Min)
 			r.refuse(node, Reason{Code: "NodeGroupMinSizeReached"})
 			continue
+		case r.o.DelayLocal && r.cold(r.d.Memory.Last[group.Name]):
+			r.d.say(4, "Skipping scale down on node group %s due to a delay", group.Name)
+			continue
 		case !c.ready && !r.o.ScaleDownUnready:
 			r.refuse(node, Reason{Code: "ScaleDownUnreadyDisabled"})
 			continue
@@ -227,14 +231,30 @@ func (r *reducer) simulate(c *candidate) *Removal {
 	return removal
 }
 
-// cooling says that something happened a short time ago, so that nothing is
+// latest is when something was last done to any group.
+func (m *Memory) latest() Moments {
+	var all Moments
+	for _, g := range m.Last {
+		all.ScaleUp, all.Delete, all.Failure = later(all.ScaleUp, g.ScaleUp), later(all.Delete, g.Delete), later(all.Failure, g.Failure)
+	}
+	return all
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// cold says that something was done a short time ago, so that nothing is
 // removed yet.
-func (r *reducer) cooling() bool {
-	m, cold := &r.d.Memory, false
+func (r *reducer) cold(last Moments) bool {
+	cold := false
 	for _, wait := range []struct {
 		since time.Time
 		delay time.Duration
-	}{{m.LastScaleUp, r.o.DelayAfterAdd}, {m.LastFailure, r.o.DelayAfterFailure}, {m.LastDelete, r.o.DelayAfterDelete}} {
+	}{{last.ScaleUp, r.o.DelayAfterAdd}, {last.Failure, r.o.DelayAfterFailure}, {last.Delete, r.o.DelayAfterDelete}} {
 		if end := wait.since.Add(wait.delay); !wait.since.IsZero() && end.After(r.now) {
 			cold = true
 			r.d.due(end)
