@@ -128,12 +128,8 @@ type seen struct {
 // without a change; zero: never.
 func (l *Loop) reconcile(ctx context.Context) (wake time.Time, err error) {
 	// Members before instances: an instance without a member has none.
-	groups, _, err := l.AutoScaling.Groups.List(ctx, "")
+	groups, members, err := l.sizes(ctx)
 	if err != nil || len(groups) == 0 {
-		return wake, err
-	}
-	members, _, err := l.AutoScaling.Members.List(ctx, "")
-	if err != nil {
 		return wake, err
 	}
 	refreshes, _, err := l.AutoScaling.Refreshes.List(ctx, "")
@@ -172,6 +168,24 @@ func (l *Loop) reconcile(ctx context.Context) (wake time.Time, err error) {
 		}
 	}
 	return wake, errors.Join(errs...)
+}
+
+// sizes are the groups and their members, all as they were at one time: who ends a
+// member and lowers the group's size with it wants no other in its place.
+func (l *Loop) sizes(ctx context.Context) (groups []store.Item[autoscaling.Group], members []store.Item[autoscaling.Member], err error) {
+	groups, _, err = l.AutoScaling.Groups.List(ctx, "")
+	for err == nil && len(groups) > 0 {
+		if members, _, err = l.AutoScaling.Members.List(ctx, ""); err != nil {
+			break
+		}
+		var now []store.Item[autoscaling.Group]
+		now, _, err = l.AutoScaling.Groups.List(ctx, "")
+		if err != nil || slices.EqualFunc(groups, now, func(a, b store.Item[autoscaling.Group]) bool { return a.Key == b.Key && a.Revision == b.Revision }) {
+			break
+		}
+		groups = now
+	}
+	return groups, members, err
 }
 
 func (l *Loop) reconcileGroup(ctx context.Context, s seen) (wake time.Time, err error) {

@@ -17,7 +17,7 @@ import (
 func Sizes(n eks.Nodegroup, g autoscaling.Group, now time.Time) (eks.Nodegroup, autoscaling.Group) {
 	if !n.Resized {
 		n.Min, n.Desired = g.Min, max(0, g.Desired-n.Surge)
-		if g.Max != highest(n) {
+		if n.Surge == 0 { // which the maximum may be above the node group's for
 			n.Max = g.Max
 		}
 		return n, g
