@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"path/filepath"
+	"slices"
 
 	ec2api "github.com/tarn-eks/tarn/internal/api/ec2"
 	"github.com/tarn-eks/tarn/internal/instance"
+	"github.com/tarn-eks/tarn/internal/loop/advising"
 	"github.com/tarn-eks/tarn/internal/loop/metering"
 	"github.com/tarn-eks/tarn/internal/loop/scaling"
 	"github.com/tarn-eks/tarn/internal/metrics"
@@ -129,4 +132,33 @@ func (r insights) Observed(ctx context.Context) ([]metering.ClusterSource, error
 		sources = append(sources, metering.NewClusterSource(c.Name, client))
 	}
 	return sources, nil
+}
+
+// advised are the clusters that serve: it is the advising loop's Clusters. Each
+// keeps its client for as long as it runs.
+func (r *Region) advised() func(context.Context) ([]advising.Cluster, error) {
+	known := map[*controlPlane]advising.Cluster{}
+	return func(context.Context) ([]advising.Cluster, error) {
+		r.mu.Lock()
+		running := slices.Collect(maps.Values(r.controlPlanes))
+		r.mu.Unlock()
+		maps.DeleteFunc(known, func(p *controlPlane, _ advising.Cluster) bool { return !slices.Contains(running, p) })
+		var all []advising.Cluster
+		for _, p := range running {
+			if !p.ready.Load() {
+				continue
+			}
+			c, ok := known[p]
+			if !ok {
+				client, err := p.config.Client()
+				if err != nil {
+					return nil, err
+				}
+				c = advising.Cluster{Name: p.config.Name, Client: client, Usage: advising.UsageBy(client.CoreV1().RESTClient())}
+				known[p] = c
+			}
+			all = append(all, c)
+		}
+		return all, nil
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/tarn-eks/tarn/internal/cluster"
+	"github.com/tarn-eks/tarn/internal/loop/advising"
 	"github.com/tarn-eks/tarn/internal/loop/booting"
 	"github.com/tarn-eks/tarn/internal/loop/filtering"
 	"github.com/tarn-eks/tarn/internal/loop/fleet"
@@ -53,6 +54,7 @@ func (r *Region) startLoops() {
 		r.run("certificates", r.issuing().Run)
 		r.run("alarms and policies", r.scaling().Run)
 		r.run("metrics", r.metering().Run)
+		r.run("advice", (&advising.Loop{Clusters: r.advised(), Logger: r.logger}).Run)
 	})
 }
 
