@@ -149,7 +149,9 @@ func TestHooksHoldInstances(t *testing.T) {
 		return f.await(string(want), func(all []autoscaling.Member) bool { return len(all) == 1 && all[0].State == want })[0]
 	}
 	m := state(autoscaling.PendingWait)
-	await(f, f.scaling.Activities, "one in its hook", func(all []autoscaling.Activity) bool { return len(all) == 1 && all[0].Status == autoscaling.MidLifecycleAction })
+	await(f, f.scaling.Activities, "one in its hook", func(all []autoscaling.Activity) bool {
+		return len(all) == 1 && all[0].Status == autoscaling.MidLifecycleAction
+	})
 	f.changeMember(m.Instance, func(m *autoscaling.Member) { m.Complete("in", autoscaling.Continue) })
 	state(autoscaling.InService)
 	f.desire(0)
@@ -189,7 +191,9 @@ func TestLoadBalancersDrain(t *testing.T) {
 	f.set(func() { f.lb.Failing = f.lb.Registered })
 	f.change(func(g *autoscaling.Group) { g.HealthCheck = "ELB" })
 	f.await("another", func(all []autoscaling.Member) bool {
-		return slices.ContainsFunc(all, func(m autoscaling.Member) bool { return m.Instance != left[0].Instance && m.State == autoscaling.InService })
+		return slices.ContainsFunc(all, func(m autoscaling.Member) bool {
+			return m.Instance != left[0].Instance && m.State == autoscaling.InService
+		})
 	})
 }
 
@@ -223,7 +227,10 @@ func TestStandbyAttachDetach(t *testing.T) {
 	if i := f.instance(one.Instance); i.State != ec2.Running || i.Tags[GroupTag] != "" {
 		t.Errorf("detached: %+v", i)
 	}
-	f.change(func(g *autoscaling.Group) { g.Desired = 1; g.Suspended = []autoscaling.Suspended{{Process: autoscaling.Launch}} })
+	f.change(func(g *autoscaling.Group) {
+		g.Desired = 1
+		g.Suspended = []autoscaling.Suspended{{Process: autoscaling.Launch}}
+	})
 	m := autoscaling.Member{Group: "g", Instance: one.Instance, Zone: one.Zone, Subnet: one.Subnet, Type: one.Type, State: autoscaling.Pending, Healthy: true}
 	if _, err := f.scaling.Members.Create(t.Context(), m.Key(), m); err != nil {
 		t.Fatal(err)

@@ -66,7 +66,7 @@ func (l *log) Write(line []byte) (int, error) {
 
 func newFixture(t *testing.T, cidr string) *fixture {
 	t.Helper()
-	f := &fixture{T: t, server: storetest.Open(t), groups: map[string]string{}, log: log{failed: make(chan struct{})}}
+	f := &fixture{T: t, server: storetest.Open(t), groups: map[string]string{}, nodes: nodes{cordons: make(chan struct{}, 100)}, log: log{failed: make(chan struct{})}}
 	var err error
 	if f.ec2, err = ec2.New(ec2.Config{Client: f.server.Client(), Account: "000000000000", Region: "ap-northeast-2", Profiles: &f.profiles}); err != nil {
 		t.Fatal(err)
@@ -199,6 +199,7 @@ type nodes struct {
 	held       bool            // nothing can be evicted
 	drained    []string        // those that were cordoned
 	uncordoned []string
+	cordons    chan struct{} // one for each of drained
 	fail       error
 	got        []string
 	late       bool // none is Ready
@@ -243,6 +244,10 @@ func (n *nodes) Drain(_ context.Context, _, node string) (bool, error) {
 	defer n.mu.Unlock()
 	if !slices.Contains(n.drained, node) {
 		n.drained = append(n.drained, node)
+		select {
+		case n.cordons <- struct{}{}:
+		default: // nobody counts
+		}
 	}
 	return !n.held, nil
 }

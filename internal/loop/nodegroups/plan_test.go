@@ -14,7 +14,9 @@ import (
 
 func TestSizes(t *testing.T) {
 	now := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
-	sized := func(least, most, desired int) eks.Nodegroup { return eks.Nodegroup{Min: least, Max: most, Desired: desired} }
+	sized := func(least, most, desired int) eks.Nodegroup {
+		return eks.Nodegroup{Min: least, Max: most, Desired: desired}
+	}
 	resized := sized(1, 5, 4)
 	resized.Resized = true
 	rolling := sized(1, 3, 3)

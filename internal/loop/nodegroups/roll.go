@@ -199,7 +199,7 @@ func (l *Loop) drained(ctx context.Context, s *seen, id string) (bool, error) {
 		return true, nil
 	}
 	return false, issueError{
-		fmt.Errorf("Reached max retries while trying to evict pods from nodes in node group %s", s.Name), //nolint:staticcheck // EKS's words
+		fmt.Errorf("Reached max retries while trying to evict pods from nodes in node group %s", s.Name),
 		eksapi.NodegroupIssueCodePodEvictionFailure, []string{node},
 	}
 }
