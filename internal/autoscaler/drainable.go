@@ -2,6 +2,7 @@ package autoscaler
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -42,6 +43,23 @@ func (all budgets) of(pod *corev1.Pod) budgets {
 	return slices.DeleteFunc(slices.Clone(all), func(b *budget) bool {
 		return b.namespace != pod.Namespace || !b.selector.Matches(labels.Set(pod.Labels))
 	})
+}
+
+// refilled are budgets that allow everything.
+func (all budgets) refilled() budgets {
+	for _, b := range all {
+		b.allowed = math.MaxInt32
+	}
+	return all
+}
+
+// clone is a copy that is spent by itself.
+func (all budgets) clone() budgets {
+	list := make(budgets, 0, len(all))
+	for _, b := range all {
+		list = append(list, new(*b))
+	}
+	return list
 }
 
 // spend takes pods out of their budgets.

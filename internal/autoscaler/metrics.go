@@ -22,7 +22,7 @@ type Metrics struct {
 	groupMin, groupMax, groupTarget, groupHealth       *metrics.GaugeVec
 	groupBackoff                                       *metrics.GaugeVec
 	duration, awsDuration                              *metrics.HistogramVec
-	quantiles                                          *metrics.SummaryVec
+	quantiles                                          *metrics.SummaryVec //nolint:staticcheck // upstream has it
 	failures, failedUps, failedDowns, downs, evictions *metrics.CounterVec
 	skipped                                            *metrics.CounterVec
 	ups, unregistered                                  *metrics.Counter
@@ -60,7 +60,7 @@ func NewMetrics(perGroup bool) *Metrics {
 		Namespace: "cluster_autoscaler", Name: "function_duration_seconds", Help: "Time taken by various parts of CA main loop.",
 		Buckets: metrics.ExponentialBuckets(0.01, 1.5, 30),
 	}, []string{"function"})
-	m.quantiles = metrics.NewSummaryVec(&metrics.SummaryOpts{
+	m.quantiles = metrics.NewSummaryVec(&metrics.SummaryOpts{ //nolint:staticcheck // upstream has it
 		Namespace: "cluster_autoscaler", Name: "function_duration_quantile_seconds", Help: "Quantiles of time taken by various parts of CA main loop.",
 		MaxAge: time.Hour,
 	}, []string{"function"})

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
 )
 
@@ -92,7 +91,8 @@ func (l *Loop) tryRemove(ctx context.Context, r Removal) error {
 			there = append(there, pod)
 		}
 	}
-	pods, daemons, no := drainable(there, newBudgets(s.Budgets), s.Replicas, o, time.Now())
+	// A budget that is spent at the moment is waited for when pods are evicted.
+	pods, daemons, no := drainable(there, newBudgets(s.Budgets).refilled(), s.Replicas, o, time.Now())
 	switch {
 	case no != nil:
 		return errors.New(no.text)
@@ -189,5 +189,5 @@ func pause(ctx context.Context, d time.Duration) error {
 // stays says whether the pod is still on its node.
 func (l *Loop) stays(pod *corev1.Pod) bool {
 	now, err := l.watch.pods.Pods(pod.Namespace).Get(pod.Name)
-	return err == nil && now.UID == types.UID(pod.UID) && !over(now)
+	return err == nil && now.UID == pod.UID && !over(now)
 }
