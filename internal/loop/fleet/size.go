@@ -123,20 +123,26 @@ func (p *planner) launch(n int, cause string, warmOnes bool) {
 	p.Told = p.Told || !warmOnes
 }
 
-// spread chooses a subnet for each of n instances: in the zone with the fewest,
-// and there the one with the fewest, of those that are counted.
+// spread chooses a subnet for each of n instances: in the zone with the fewest of
+// those that are counted, or of those of them that are not to be replaced some day,
+// and there the subnet with the fewest.
 func (p *planner) spread(n int, counted func(*member) bool) []string {
-	zones, subnets := map[string]int{}, map[string]int{}
+	zones, fresh, subnets := map[string]int{}, map[string]int{}, map[string]int{}
 	for _, m := range p.which(counted) {
 		zones[m.Zone]++
 		subnets[m.Subnet]++
+		if p.Source.matches(*m.Member) {
+			fresh[m.Zone]++
+		}
 	}
 	var list []string
 	for range n {
 		least := slices.MinFunc(p.Group.Subnets, func(a, b string) int {
-			return cmp.Or(cmp.Compare(zones[p.Zones[a]], zones[p.Zones[b]]), cmp.Compare(subnets[a], subnets[b]))
+			x, y := p.Zones[a], p.Zones[b]
+			return cmp.Or(cmp.Compare(zones[x], zones[y]), cmp.Compare(fresh[x], fresh[y]), cmp.Compare(subnets[a], subnets[b]))
 		})
 		zones[p.Zones[least]]++
+		fresh[p.Zones[least]]++
 		subnets[least]++
 		list = append(list, least)
 	}

@@ -59,6 +59,8 @@ func member(id, version string, state autoscaling.State) autoscaling.Member {
 	return autoscaling.Member{Instance: id, Version: version, State: state}
 }
 
+func in(m autoscaling.Member, zone string) autoscaling.Member { m.Zone = zone; return m }
+
 func TestReplace(t *testing.T) {
 	n := eks.Nodegroup{Desired: 2, MaxUnavailable: 1, Current: 2}
 	wide := n
@@ -79,6 +81,7 @@ func TestReplace(t *testing.T) {
 		{"it has joined", n, []autoscaling.Member{old1, old2, fresh}, nil, Replacement{Surge: 1, Drain: []string{"i-1"}}},
 		{"who is drained already goes first", n, []autoscaling.Member{old1, old2, fresh}, map[string]time.Time{"i-2": {}}, Replacement{Surge: 1, Drain: []string{"i-2"}}},
 		{"what ends does not count", n, []autoscaling.Member{member("i-1", "1", autoscaling.TerminatingWait), fresh, member("i-4", "2", autoscaling.InService)}, nil, Replacement{}},
+		{"of the fullest zone", n, []autoscaling.Member{old1, in(old2, "b"), in(fresh, "b")}, nil, Replacement{Surge: 1, Drain: []string{"i-2"}}},
 		{"too many", n, []autoscaling.Member{old1, old2, fresh, member("i-4", "2", autoscaling.InService)}, nil, Replacement{Surge: 1, Drain: []string{"i-1", "i-2"}}},
 	} {
 		if diff := cmp.Diff(test.want, Replace(test.n, test.members, test.draining)); diff != "" {

@@ -24,28 +24,30 @@ type Replacement struct {
 
 // Replace decides, given those members of the node group's Auto Scaling group that
 // count and which of them are being drained already. Outdated nodes are replaced a
-// few at a time: new ones are in service before old ones end.
+// few at a time, in the zones with the most: new ones are in service before old ones
+// end.
 func Replace(n eks.Nodegroup, members []autoscaling.Member, draining map[string]time.Time) Replacement {
 	var old []autoscaling.Member
-	current, ready := 0, 0
+	ready, zones := 0, map[string]int{}
 	for _, m := range members {
-		switch {
-		case !m.Counts():
-		case outdated(n, m):
+		if !m.Counts() {
+			continue
+		}
+		zones[m.Zone]++
+		if outdated(n, m) {
 			old = append(old, m)
-		default:
-			current++
-			if m.State == autoscaling.InService {
-				ready++
-			}
+		} else if m.State == autoscaling.InService {
+			ready++
 		}
 	}
-	slices.SortStableFunc(old, func(a, b autoscaling.Member) int {
-		return cmp.Or(first(draining, a, b), a.InService.Compare(b.InService), cmp.Compare(a.Instance, b.Instance))
-	})
 	r := Replacement{Surge: min(n.Unavailable(), len(old))}
-	for _, m := range old[:min(len(old), max(0, ready+len(old)-n.Desired))] {
-		r.Drain = append(r.Drain, m.Instance)
+	for range min(len(old), max(0, ready+len(old)-n.Desired)) {
+		next := slices.MinFunc(old, func(a, b autoscaling.Member) int {
+			return cmp.Or(first(draining, a, b), cmp.Compare(zones[b.Zone], zones[a.Zone]), a.InService.Compare(b.InService), cmp.Compare(a.Instance, b.Instance))
+		})
+		zones[next.Zone]--
+		old = slices.DeleteFunc(old, func(m autoscaling.Member) bool { return m.Instance == next.Instance })
+		r.Drain = append(r.Drain, next.Instance)
 	}
 	return r
 }

@@ -119,6 +119,9 @@ func TestStatusesOfANodegroup(t *testing.T) {
 	}
 	f.awaitStatus("g", eks.Active)
 	f.updateEnded(rolled.Update, "Successful")
+	if n := f.launched(); n != 6 {
+		t.Errorf("%d instances were launched, want 6", n)
+	}
 	// The labels made version 2 of the launch template.
 	for _, i := range f.await("eks-work", "g", 3) {
 		if i.Tags["aws:ec2launchtemplate:version"] != "3" || slices.ContainsFunc(pending, func(old ec2.Instance) bool { return old.ID == i.ID }) {
