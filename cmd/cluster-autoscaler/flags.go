@@ -139,6 +139,7 @@ func parse(args []string, stderr io.Writer) (*settings, error) {
 		fmt.Fprintf(stderr, "%v\nUsage of cluster-autoscaler:\n%s%v\n", err, f.FlagUsages(), err)
 		return nil, errUsage
 	}
+	f.VisitAll(func(flag *pflag.Flag) { klog.V(1).Infof("FLAG: --%s=%q", flag.Name, flag.Value) })
 	s.qps = float32(qps)
 	o.Expanders = strings.Split(expanders, ",")
 	o.StartupTaints, o.StatusTaints = slices.Concat(ignore, startup), statusTaints
