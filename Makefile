@@ -6,10 +6,8 @@ MAKEFLAGS   += --no-builtin-rules
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # targets share two things: the machine and Go's build cache
 
-# One setting for everything but -race, so that Kubernetes is compiled once: for
-# bin/tarn, its tests, the linter, and the images, which must not name this directory.
+# One setting for everything but -race, so that Kubernetes is compiled once.
 export CGO_ENABLED := 0
-export GOFLAGS := $(strip $(GOFLAGS) -trimpath)
 # A Go that is too old fetches the one that go.mod names.
 export GOTOOLCHAIN ?= auto
 
@@ -105,7 +103,6 @@ unit: ## Unit tests; those that need root say so and are skipped without
 
 .PHONY: race
 race: export CGO_ENABLED = 1
-race: export GOFLAGS =
 race: ## Unit tests under the race detector, but for packages that link Kubernetes
 	$(GO_TEST) -race $$(go list -f '{{.ImportPath}} {{join .Deps " "}}' ./... | \
 		awk '!/ k8s.io\/kubernetes\// && $$1 !~ /\/test\// {print $$1}')
