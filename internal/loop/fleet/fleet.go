@@ -43,6 +43,8 @@ type Loop struct {
 	// that fail; 0 means two seconds.
 	Retry time.Duration
 	Now   func() time.Time // nil is time.Now
+
+	had map[string][]string // load balancers by group's ID, those that have left it included
 }
 
 const defaultRetry = 2 * time.Second
@@ -75,6 +77,7 @@ func (l *Loop) Run(ctx context.Context) error {
 		for range instances.C {
 		}
 	}()
+	l.had = map[string][]string{}
 	var again <-chan time.Time
 	for {
 		var balancers <-chan struct{}
@@ -201,13 +204,34 @@ func (l *Loop) reconcileGroup(ctx context.Context, s seen) (wake time.Time, err 
 	if s.Made, err = l.made(ctx, s.Members); err != nil {
 		return wake, err
 	}
-	if l.Balancers != nil && len(s.Group.LoadBalancers) > 0 {
-		if s.Balancers, err = l.Balancers.State(ctx, s.Group.LoadBalancers); err != nil {
-			return wake, err
-		}
+	if err := l.readBalancers(ctx, &s); err != nil {
+		return wake, err
 	}
 	d := Plan(s.State)
 	return d.Wake, l.act(ctx, s, d)
+}
+
+// readBalancers reads the group's load balancers, and those that it had and that
+// still have its members.
+func (l *Loop) readBalancers(ctx context.Context, s *seen) (err error) {
+	names := slices.Clone(s.Group.LoadBalancers)
+	for _, name := range l.had[s.Group.ID] {
+		if !slices.Contains(names, name) {
+			s.Left, names = append(s.Left, name), append(names, name)
+		}
+	}
+	if l.Balancers == nil || len(names) == 0 {
+		return nil
+	}
+	if s.Balancers, err = l.Balancers.State(ctx, names); err != nil {
+		return err
+	}
+	s.Left = slices.DeleteFunc(s.Left, func(name string) bool {
+		ours := func(id string) bool { return s.items[id].Key != "" }
+		return !slices.ContainsFunc(s.Balancers[name].Registered, ours)
+	})
+	l.had[s.Group.ID] = slices.Concat(s.Group.LoadBalancers, s.Left)
+	return nil
 }
 
 // made is when the launch configurations of members were made.

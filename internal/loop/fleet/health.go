@@ -1,17 +1,12 @@
 package fleet
 
 import (
-	"iter"
-	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/tarn-eks/tarn/internal/service/autoscaling"
 	"github.com/tarn-eks/tarn/internal/service/ec2"
 )
-
-func instancesOf(all map[string]ec2.Instance) iter.Seq[ec2.Instance] { return maps.Values(all) }
 
 // What an activity's cause says of an instance that is taken out.
 const (
@@ -103,12 +98,4 @@ func (p *planner) inServiceCapacity() int {
 		n += m.weight()
 	}
 	return n
-}
-
-// later is the later of two times.
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }

@@ -173,8 +173,10 @@ func (p *planner) register() {
 		for _, m := range p.members {
 			registered := slices.Contains(b.Registered, m.Instance)
 			switch {
+			case registered && slices.Contains(p.Left, name):
+				p.Deregister = appended(p.Deregister, name, m.Instance)
 			case m.State == autoscaling.InService:
-				if !registered && !p.suspends(autoscaling.AddToLoadBalancer) {
+				if !registered && !slices.Contains(p.Left, name) && !p.suspends(autoscaling.AddToLoadBalancer) {
 					p.Register = appended(p.Register, name, m.Instance)
 				}
 			case registered && m.State != autoscaling.Pending && m.State != autoscaling.PendingWait && m.State != autoscaling.PendingProceed:

@@ -171,7 +171,7 @@ func TestLoadBalancersDrain(t *testing.T) {
 	f.boots()
 	f.start()
 	two := f.inService(2)
-	await(f, f.scaling.Members, "registered", func([]autoscaling.Member) bool { return len(f.registered()) == 2 || f.awaitChange() })
+	f.awaitRegistered(2)
 	f.desire(1)
 	gone := f.await("draining", func(all []autoscaling.Member) bool {
 		return slices.ContainsFunc(all, func(m autoscaling.Member) bool { return m.State == autoscaling.TerminatingNow && m.Activity != "" })
@@ -188,6 +188,12 @@ func TestLoadBalancersDrain(t *testing.T) {
 	if left[0].Instance == leaving || !slices.ContainsFunc(two, func(m autoscaling.Member) bool { return m.Instance == left[0].Instance }) {
 		t.Errorf("left: %+v", left)
 	}
+	// Taken from the group, it loses the group's instances.
+	f.change(func(g *autoscaling.Group) { g.LoadBalancers = nil })
+	f.awaitRegistered(0)
+	f.set(func() { f.lb.Draining = nil })
+	f.change(func(g *autoscaling.Group) { g.LoadBalancers = []string{"lb"} })
+	f.awaitRegistered(1)
 	f.set(func() { f.lb.Failing = f.lb.Registered })
 	f.change(func(g *autoscaling.Group) { g.HealthCheck = "ELB" })
 	f.await("another", func(all []autoscaling.Member) bool {
@@ -197,20 +203,20 @@ func TestLoadBalancersDrain(t *testing.T) {
 	})
 }
 
-// awaitChange waits for a change of the load balancer, and looks again.
-func (f *fixture) awaitChange() bool {
-	for len(f.registered()) != 2 {
+// awaitRegistered waits until the load balancer has so many instances.
+func (f *fixture) awaitRegistered(n int) {
+	f.Helper()
+	for {
 		changed := f.Changed()
-		if len(f.registered()) == 2 {
-			break
+		if len(f.registered()) == n {
+			return
 		}
 		select {
 		case <-changed:
 		case <-time.After(20 * time.Second):
-			f.Fatal("not registered")
+			f.Fatalf("registered are %v, want %d", f.registered(), n)
 		}
 	}
-	return true
 }
 
 func TestStandbyAttachDetach(t *testing.T) {

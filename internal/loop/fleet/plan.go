@@ -24,8 +24,10 @@ type State struct {
 	Source Source
 	// Made is when launch configurations were made, by name.
 	Made map[string]time.Time
-	// Balancers are those of the group's Classic load balancers that exist.
+	// Balancers are those of the group's Classic load balancers that exist, and of
+	// those in Left, which were the group's.
 	Balancers map[string]Balancer
+	Left      []string
 	// Refresh is the instance refresh that is under way; nil: there is none.
 	Refresh *autoscaling.Refresh
 }
@@ -226,8 +228,10 @@ func (p *planner) endAll() {
 			p.end(m, autoscaling.Cause(append(slices.Clone(p.Group.Reasons), autoscaling.Selected(p.Now, m.Instance))...))
 		}
 	}
-	busy := slices.ContainsFunc(slices.Collect(instancesOf(p.Instances)), func(i ec2.Instance) bool { return i.State != ec2.Terminated })
-	p.Removed = len(p.members) == 0 && !busy
+	p.Removed = len(p.members) == 0
+	for _, i := range p.Instances {
+		p.Removed = p.Removed && i.State == ec2.Terminated
+	}
 }
 
 // due asks for another look at a time.

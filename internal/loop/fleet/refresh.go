@@ -256,10 +256,17 @@ func (r *refreshment) fail() {
 		r.it.Reason = why
 		r.finish(autoscaling.RollbackFailed)
 	case api.Val(r.it.Preferences.AutoRollback) && r.it.Previous != nil:
-		r.it.Status, r.it.Instances = autoscaling.RollbackInProgress, nil
-		r.it.Rollback = &autoscaling.Rollback{Reason: why, Start: r.Now, Percentage: r.it.Percentage, ToUpdate: len(r.left)}
+		r.it.RollBack(why, r.Now)
 	default:
 		r.it.Reason = why
 		r.finish(autoscaling.RefreshFailed)
 	}
+}
+
+// later is the later of two times.
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }

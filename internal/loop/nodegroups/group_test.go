@@ -113,7 +113,7 @@ func TestANodeIsDrainedBeforeItEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.awaitMembers("one that waits", func(all []autoscaling.Member) bool { return len(all) == 1 && waiting(all[0]) })
-	f.clock.ahead.Store(int64(drainTimeoutAtEnd))
+	f.clock.ahead.Store(int64(drainTimeoutAlone))
 	f.nodes.hold(true) // tells
 	f.awaitGroup("g", "nothing", func(n eks.Nodegroup) bool { return n.Name == "" })
 	if _, err := f.scaling.Groups.Get(t.Context(), n.GroupName); err == nil {

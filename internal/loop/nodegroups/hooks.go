@@ -11,12 +11,25 @@ import (
 	"github.com/tarn-eks/tarn/internal/store"
 )
 
-// How long the group waits for a node to be drained. Where a whole node group goes
-// it is shorter: what is evicted may have nowhere to go.
+// How long the group waits for a node to be drained: where a whole node group goes
+// not as long, and least where no other node is left that could take its pods,
+// which disruption budgets then keep for good.
 const (
 	drainTimeout      = 15 * time.Minute
 	drainTimeoutAtEnd = 2 * time.Minute
+	drainTimeoutAlone = 10 * time.Second
 )
+
+// drainTimeout is that of the node group's nodes.
+func (s *seen) drainTimeout() time.Duration {
+	switch {
+	case s.Status != eks.Deleting:
+		return drainTimeout
+	case !s.elsewhere:
+		return drainTimeoutAlone
+	}
+	return drainTimeoutAtEnd
+}
 
 // hooks completes the lifecycle actions of EKS's hooks: that of launch when the
 // node has joined, that of termination when the node is drained.
@@ -84,11 +97,7 @@ func (l *Loop) left(ctx context.Context, s *seen, m autoscaling.Member) bool {
 	if gone {
 		return true
 	}
-	timeout := drainTimeout
-	if s.Status == eks.Deleting {
-		timeout = drainTimeoutAtEnd
-	}
-	late := m.Since.Add(timeout)
+	late := m.Since.Add(s.drainTimeout())
 	if !l.now().Before(late) {
 		l.Logger.Warn("a node ends although it is not drained", "group", s.GroupName, "node", i.PrivateDNSName)
 		return true

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -232,6 +233,23 @@ func (l *Loop) read(ctx context.Context) (r region, nodegroups []store.Item[eks.
 	return r, nodegroups, errors.Join(err1, err2, err3, err4)
 }
 
+// staying says that an instance of the cluster runs that no deletion of a node
+// group ends.
+func (r region) staying(cluster string, nodegroups []store.Item[eks.Nodegroup]) bool {
+	for _, i := range r.instances {
+		if !i.Alive() || i.Bootstrap.Cluster != cluster {
+			continue
+		}
+		ends := slices.ContainsFunc(nodegroups, func(n store.Item[eks.Nodegroup]) bool {
+			return n.Value.Status == eks.Deleting && n.Value.GroupName == i.Tags[groupTag]
+		})
+		if !ends {
+			return true
+		}
+	}
+	return false
+}
+
 // reconcile reads afresh, because its own doings are changes too. What one group
 // cannot have does not keep the others from theirs.
 func (l *Loop) reconcile(ctx context.Context) (need, error) {
@@ -245,6 +263,7 @@ func (l *Loop) reconcile(ctx context.Context) (need, error) {
 	for _, item := range nodegroups {
 		n := item.Value
 		s := &seen{item: item, Nodegroup: n, cluster: r.clusters[n.Cluster], members: r.members[n.GroupName], instances: r.instances, need: &w}
+		s.elsewhere = r.staying(n.Cluster, nodegroups)
 		if group, ok := r.groups[n.GroupName]; ok {
 			s.group = &group
 		}
@@ -265,5 +284,6 @@ type seen struct {
 	group     *store.Item[autoscaling.Group] // nil: there is none
 	members   []store.Item[autoscaling.Member]
 	instances map[string]ec2.Instance
+	elsewhere bool // the cluster has nodes that are not about to go with a node group
 	*need
 }
