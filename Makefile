@@ -33,7 +33,7 @@ SHIM       := internal/instance/programs/bin/containerd-shim-runc-v2
 CNI        := internal/instance/programs/bin/aws-cni
 CNI_SRCS   := $(shell find cmd/aws-cni internal/cni internal/namespace -name '*.go' -not -name '*_test.go')
 IMAGES     := images/dist/index.json
-IMAGE_SRCS := $(shell find images examples/backend-app internal/image -name '*.go' -not -name '*_test.go')
+IMAGE_SRCS := $(shell find images examples/backend-app internal/image internal/autoscaler cmd/cluster-autoscaler -name '*.go' -not -name '*_test.go')
 # -buildvcs=false: VERSION says it already, and a tree without git builds too.
 GO_BUILD   := go build -buildvcs=false
 

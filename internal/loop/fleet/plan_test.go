@@ -93,7 +93,7 @@ func TestCauses(t *testing.T) {
 		t.Errorf("%q, told: %t", d.Changes[0].Starts.Cause, d.Told)
 	}
 	d = Plan(state(sized(1), "i-1 a InService stopped"))
-	if want := "At 2026-11-29T12:00:00Z an instance was started in response to an unhealthy instance needing to be replaced."; d.Launch[0].Cause != want {
+	if want := "At 2026-11-29T12:00:00Z an instance was launched in response to an unhealthy instance needing to be replaced."; d.Launch[0].Cause != want {
 		t.Errorf("%q", d.Launch[0].Cause)
 	}
 	if want := "At 2026-11-29T12:00:00Z an instance was taken out of service in response to an EC2 health check indicating it has been terminated or stopped."; d.Changes[0].Starts.Cause != want {

@@ -85,7 +85,7 @@ func Selected(now time.Time, instance string) string {
 // Replaced says that an instance is launched in the place of one that is not
 // healthy.
 func Replaced(now time.Time) string {
-	return Sentence(now, "an instance was started in response to an unhealthy instance needing to be replaced")
+	return Sentence(now, "an instance was launched in response to an unhealthy instance needing to be replaced")
 }
 
 // Details are an activity's, as AWS has them.

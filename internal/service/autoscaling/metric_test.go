@@ -156,7 +156,7 @@ func TestSentences(t *testing.T) {
 		"At 2026-11-29T01:02:03Z an instance was started in response to a difference between desired and actual capacity, increasing the capacity from 1 to 2.  "+
 			"At 2026-11-29T01:02:03Z an instance was taken out of service in response to a difference between desired and actual capacity, shrinking the capacity from 2 to 1.  "+
 			"At 2026-11-29T01:02:03Z instance i-1 was selected for termination.  "+
-			"At 2026-11-29T01:02:03Z an instance was started in response to an unhealthy instance needing to be replaced.")
+			"At 2026-11-29T01:02:03Z an instance was launched in response to an unhealthy instance needing to be replaced.")
 }
 
 // What the region makes for itself has AWS's defaults, and is changed like any group.
