@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/tarn-eks/tarn/internal/eksctl"
+	"github.com/tarn-eks/tarn/internal/loop/nodegroups"
 	"github.com/tarn-eks/tarn/internal/service/ec2"
 	"github.com/tarn-eks/tarn/internal/service/eks"
 	"github.com/tarn-eks/tarn/internal/service/iam"
@@ -257,7 +258,24 @@ func addGroup(to, from store.Contents, g eks.Nodegroup) error {
 	if err != nil {
 		return err
 	}
-	return addInstances(to, from, g)
+	return errors.Join(addTemplate(to, from, g), addInstances(to, from, g))
+}
+
+// addTemplate adds the launch template that EKS makes for a node group.
+func addTemplate(to, from store.Contents, g eks.Nodegroup) error {
+	templates, err := decodeAll[ec2.LaunchTemplate](from, "launch-templates")
+	for id, t := range templates {
+		if t.Name != nodegroups.TemplateName(g) {
+			continue
+		}
+		take(to, from, "launch-templates", id)
+		for key := range from["launch-template-versions"] {
+			if strings.HasPrefix(key, id+"/") {
+				take(to, from, "launch-template-versions", key)
+			}
+		}
+	}
+	return err
 }
 
 // addInstances adds a node group's instances, from which a reset knows what its

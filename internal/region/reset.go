@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	ecrapi "github.com/tarn-eks/tarn/internal/api/ecr"
-	"github.com/tarn-eks/tarn/internal/loop/nodegroups"
 	"github.com/tarn-eks/tarn/internal/service/autoscaling"
 	"github.com/tarn-eks/tarn/internal/service/ec2"
 	"github.com/tarn-eks/tarn/internal/service/eks"
@@ -179,6 +179,10 @@ func (r *Region) restoreInstances(ctx context.Context, own belongings) error {
 	if err != nil {
 		return err
 	}
+	revised, err := r.restoreRevisions(ctx, own)
+	if err != nil {
+		return err
+	}
 	// A cluster that was made again has another interface than it had.
 	likes := map[string]ec2.NetworkInterface{}
 	for _, c := range clusters {
@@ -199,7 +203,8 @@ func (r *Region) restoreInstances(ctx context.Context, own belongings) error {
 		if !ok {
 			continue
 		}
-		_, err := r.ec2.Instances.Modify(ctx, item.Key, func(i *ec2.Instance) error { *i = instanceAfter(like, *i); return nil })
+		versioned := revised[item.Value.Tags[autoScalingGroup]]
+		_, err := r.ec2.Instances.Modify(ctx, item.Key, func(i *ec2.Instance) error { *i = instanceAfter(like, *i, versioned); return nil })
 		if err == nil {
 			_, err = r.ec2.ENIs.Modify(ctx, item.Value.ENI, func(e *ec2.NetworkInterface) error {
 				*e = interfaceAfter(own.enis[like.ENI], *e)
@@ -247,27 +252,39 @@ func (r *Region) restoreSettings(ctx context.Context, items store.Contents, own 
 	return r.openNetworks(ctx)
 }
 
-// keepTemplates adds the launch templates of node groups that stay to what is
-// restored: their versions go with what the node groups are now.
+// restoreRevisions gives the node groups of which no nodes were replaced their
+// revisions back, and names the Auto Scaling groups of the others.
+func (r *Region) restoreRevisions(ctx context.Context, own belongings) (revised map[string]bool, err error) {
+	revised = map[string]bool{}
+	for key, was := range own.groups {
+		_, err := r.eks.Nodegroups.Modify(ctx, key, func(g *eks.Nodegroup) error {
+			if revised[g.GroupName] = g.ID != was.ID || rolled(was, *g); !revised[g.GroupName] {
+				g.Revision = was.Revision
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return nil, err
+		}
+	}
+	return revised, nil
+}
+
+// keepTemplates adds the launch templates of node groups of which nodes were
+// replaced to what is restored, as they are now.
 func (r *Region) keepTemplates(ctx context.Context, items store.Contents, own belongings) error {
+	revised, err := r.restoreRevisions(ctx, own)
+	if err != nil {
+		return err
+	}
 	now, err := store.Read(ctx, r.store.Client(), "launch-templates", "launch-template-versions")
 	if err != nil {
 		return err
 	}
-	templates, err := decodeAll[ec2.LaunchTemplate](now, "launch-templates")
-	if err != nil {
-		return err
-	}
-	for id, t := range templates {
-		for _, g := range own.groups {
-			if t.Name != nodegroups.TemplateName(g) {
-				continue
-			}
-			take(items, now, "launch-templates", id)
-			for key := range now["launch-template-versions"] {
-				if strings.HasPrefix(key, id+"/") {
-					take(items, now, "launch-template-versions", key)
-				}
+	for _, g := range own.groups {
+		if revised[g.GroupName] {
+			if err := addTemplate(items, now, g); err != nil {
+				return err
 			}
 		}
 	}
@@ -277,6 +294,10 @@ func (r *Region) keepTemplates(ctx context.Context, items store.Contents, own be
 // restoreScaling gives node groups' Auto Scaling groups what clients have changed
 // of them.
 func (r *Region) restoreScaling(ctx context.Context, own belongings) error {
+	revised, err := r.restoreRevisions(ctx, own)
+	if err != nil {
+		return err
+	}
 	for _, was := range own.groups {
 		_, err := r.autoscaling.Groups.Modify(ctx, was.GroupName, func(g *autoscaling.Group) error { *g = scalingAfter(was, *g); return nil })
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
@@ -286,8 +307,12 @@ func (r *Region) restoreScaling(ctx context.Context, own belongings) error {
 		if err != nil {
 			return err
 		}
+		version := ""
+		if !revised[was.GroupName] {
+			version = strconv.Itoa(was.Revision)
+		}
 		for _, m := range members {
-			_, err := r.autoscaling.Members.Modify(ctx, m.Key, func(m *autoscaling.Member) error { *m = memberAfter(*m); return nil })
+			_, err := r.autoscaling.Members.Modify(ctx, m.Key, func(m *autoscaling.Member) error { *m = memberAfter(*m, version); return nil })
 			if err != nil && !errors.Is(err, store.ErrNotFound) {
 				return err
 			}

@@ -295,9 +295,19 @@ func TestClusterAfter(t *testing.T) {
 func TestGroupAfter(t *testing.T) {
 	was := eks.Nodegroup{Name: "workers", ID: "w1", Desired: 2, Labels: map[string]string{"deck": "upper"}, Status: eks.Creating, Revision: 1}
 	now := was
-	now.Status, now.Revision = eks.Active, 3
+	now.Status, now.Revision, now.Current = eks.Active, 3, 2
 	if got := groupAfter(was, now); !same(got, now) {
 		t.Errorf("one that has not changed: %+v", got)
+	}
+	// Where no node was replaced, what the revision stood for is restored.
+	labelled := now
+	labelled.Current = was.Current
+	if got := groupAfter(was, labelled); got.Revision != 1 || got.Status != eks.Active {
+		t.Errorf("labelled and back: %+v", got)
+	}
+	labelled.Labels = nil
+	if got := groupAfter(was, labelled); got.Revision != 1 || got.Applied == nil || got.Status != eks.Updating {
+		t.Errorf("without its labels: %+v", got)
 	}
 	scaled := now
 	scaled.Desired = 4
@@ -310,7 +320,7 @@ func TestGroupAfter(t *testing.T) {
 	relabelled.Applied = &eks.NodeConfig{Labels: map[string]string{"middle": "1"}, Taints: []eks.Taint{{Key: "wet"}}}
 	got := groupAfter(was, relabelled)
 	want := &eks.NodeConfig{Labels: map[string]string{"new": "1", "middle": "1"}, Taints: []eks.Taint{{Key: "wet"}}}
-	if diff := cmp.Diff(want, got.Applied); diff != "" || got.Labels["deck"] != "upper" || got.Revision != 4 || got.Current != 0 {
+	if diff := cmp.Diff(want, got.Applied); diff != "" || got.Labels["deck"] != "upper" || got.Revision != 4 || got.Current != 2 {
 		t.Errorf("relabelled: %+v %s", got, diff)
 	}
 	if len(relabelled.Labels) != 1 {
@@ -347,10 +357,12 @@ func TestInstanceAfter(t *testing.T) {
 		ID: "i-2", Address: netip.MustParseAddr("10.0.0.9"), SecurityGroups: []string{"sg-9"}, State: ec2.Running, DisableTermination: true,
 		Tags: map[string]string{"Name": "b", "colour": "red", launchVersion: "2"}, Profile: ec2.Profile{ARN: "p"}, ProfileAssociation: "iip-2",
 	}
-	got := instanceAfter(like, now)
-	want := now
-	want.SecurityGroups, want.DisableTermination, want.Tags = like.SecurityGroups, false, map[string]string{"Name": "a", launchVersion: "2"}
-	if !same(got, want) || like.Tags[launchVersion] != "1" {
-		t.Errorf("%+v", got)
+	for _, version := range []string{"1", "2"} {
+		got := instanceAfter(like, now, version == "2")
+		want := now
+		want.SecurityGroups, want.DisableTermination, want.Tags = like.SecurityGroups, false, map[string]string{"Name": "a", launchVersion: version}
+		if !same(got, want) || like.Tags[launchVersion] != "1" {
+			t.Errorf("%+v", got)
+		}
 	}
 }

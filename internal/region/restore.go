@@ -2,6 +2,7 @@ package region
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -218,7 +219,8 @@ func (b belongings) like(i ec2.Instance) (ec2.Instance, bool) {
 const launchVersion = "aws:ec2launchtemplate:version"
 
 // instanceAfter is an instance that is like another one in what clients can change.
-func instanceAfter(like, now ec2.Instance) ec2.Instance {
+// With versioned it keeps the revision that it was launched at.
+func instanceAfter(like, now ec2.Instance, versioned bool) ec2.Instance {
 	now.SecurityGroups, now.NoDestCheck, now.UserData = like.SecurityGroups, like.NoDestCheck, like.UserData
 	now.Metadata, now.Monitoring, now.EBSOptimized = like.Metadata, like.Monitoring, like.EBSOptimized
 	now.DisableTermination, now.DisableStop, now.OnShutdown = like.DisableTermination, like.DisableStop, like.OnShutdown
@@ -226,9 +228,9 @@ func instanceAfter(like, now ec2.Instance) ec2.Instance {
 	if now.Profile != like.Profile {
 		now.Profile, now.ProfileAssociation, now.ProfileSince = like.Profile, like.ProfileAssociation, like.ProfileSince
 	}
-	version, versioned := now.Tags[launchVersion]
+	version, has := now.Tags[launchVersion]
 	now.Tags = maps.Clone(like.Tags)
-	if versioned {
+	if versioned && has {
 		now.Tags[launchVersion] = version
 	}
 	return now
@@ -263,12 +265,22 @@ func clusterAgain(was eks.Cluster) eks.Cluster {
 	return was
 }
 
+// rolled says that a node group's nodes were replaced since, or are to be: then
+// those that there are, and its launch template, keep their revisions.
+func rolled(was, now eks.Nodegroup) bool {
+	return was.Current != now.Current || !same(was.Template, now.Template) || was.Release != now.Release
+}
+
 // groupAfter is a node group with the settings that it had. Its nodes are
 // replaced if they were launched with others that need it.
 func groupAfter(was, now eks.Nodegroup) eks.Nodegroup {
 	after := was
 	after.Status, after.Issues, after.Modified = now.Status, now.Issues, now.Modified
-	after.Revision, after.Current, after.Applied = now.Revision, now.Current, now.Applied
+	after.Applied = now.Applied
+	if rolled(was, now) {
+		after.Revision, after.Current = now.Revision, now.Current
+	}
+	now.Revision = after.Revision // without nodes to be replaced, it matters to none
 	after.Grouped, after.Resized, after.Surge = now.Grouped, now.Resized, now.Surge
 	after.Rolling, now.Rolling = nil, nil
 	after.Update, now.Update = "", ""
@@ -281,7 +293,9 @@ func groupAfter(was, now eks.Nodegroup) eks.Nodegroup {
 		after.Current = after.Revision
 	}
 	if !same(was.Config(), now.Config()) {
-		after.Revision++
+		if rolled(was, now) {
+			after.Revision++
+		}
 		// Until now.Config was applied, nodes carried what Applied says.
 		carry := now.Config()
 		if a := now.Applied; a != nil {
@@ -320,8 +334,9 @@ func scalingAfter(g eks.Nodegroup, now autoscaling.Group) autoscaling.Group {
 }
 
 // memberAfter is a member as it was launched: in service, and not protected.
-func memberAfter(m autoscaling.Member) autoscaling.Member {
-	m.Protected = false
+// Version is that of the launch template, "" if it stays.
+func memberAfter(m autoscaling.Member, version string) autoscaling.Member {
+	m.Protected, m.Version = false, cmp.Or(version, m.Version)
 	if m.State == autoscaling.Standby || m.State == autoscaling.EnteringStandby {
 		m.State = autoscaling.Pending
 	}
