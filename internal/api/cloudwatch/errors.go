@@ -7,7 +7,7 @@ import "github.com/tarn-eks/tarn/internal/api"
 
 // The errors that the operations declare.
 var (
-	ConcurrentModificationException      = api.ErrorType{Shape: "ConcurrentModificationException", Code: "ConcurrentModificationException", Status: 429, Fault: api.Sender}
+	ConcurrentModificationException      = api.ErrorType{Shape: "ConcurrentModificationException", Code: "ConcurrentModificationException", Status: 429, Fault: api.Sender, Message: "Message"}
 	DashboardInvalidInputError           = api.ErrorType{Shape: "DashboardInvalidInputError", Code: "InvalidParameterInput", Status: 400, Fault: api.Sender, Detail: reflect.TypeFor[DashboardInvalidInputErrorDetail]()}
 	DashboardNotFoundError               = api.ErrorType{Shape: "DashboardNotFoundError", Code: "ResourceNotFound", Status: 404, Fault: api.Sender}
 	InternalServiceFault                 = api.ErrorType{Shape: "InternalServiceFault", Code: "InternalServiceError", Status: 500, Fault: api.Receiver, Message: "Message"}
@@ -18,7 +18,7 @@ var (
 	LimitExceededFault                   = api.ErrorType{Shape: "LimitExceededFault", Code: "LimitExceeded", Status: 400, Fault: api.Sender}
 	MissingRequiredParameterException    = api.ErrorType{Shape: "MissingRequiredParameterException", Code: "MissingParameter", Status: 400, Fault: api.Sender}
 	ResourceNotFound                     = api.ErrorType{Shape: "ResourceNotFound", Code: "ResourceNotFound", Status: 404, Fault: api.Sender}
-	ResourceNotFoundException            = api.ErrorType{Shape: "ResourceNotFoundException", Code: "ResourceNotFoundException", Status: 404, Fault: api.Sender, Detail: reflect.TypeFor[ResourceNotFoundExceptionDetail]()}
+	ResourceNotFoundException            = api.ErrorType{Shape: "ResourceNotFoundException", Code: "ResourceNotFoundException", Status: 404, Fault: api.Sender, Message: "Message", Detail: reflect.TypeFor[ResourceNotFoundExceptionDetail]()}
 )
 
 var errorTypes = []api.ErrorType{

@@ -96,6 +96,9 @@ func (l *Loop) activity(ctx context.Context, s seen, c *Change) ([]store.Op, err
 		if c.New {
 			a.Status, a.Progress = autoscaling.PreInService, 30
 		}
+		if c.Gone { // the instance had ended before anybody saw why
+			a.Finish(l.now(), autoscaling.Successful, c.Message)
+		}
 		c.Member.Activity = a.ID
 		return append(ops, l.AutoScaling.Activities.CreateOp(a.Key(), a)), nil
 	}
