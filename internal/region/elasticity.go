@@ -8,6 +8,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"time"
 
 	ec2api "github.com/tarn-eks/tarn/internal/api/ec2"
 	"github.com/tarn-eks/tarn/internal/instance"
@@ -53,6 +54,25 @@ func (r *Region) scaling() *scaling.Loop {
 		Client: r.store.Client(), AutoScaling: r.autoscaling, CloudWatch: r.cloudwatch, Outlooks: r.outlooks,
 		Instances: alarmed{r}, Logger: r.logger,
 	})
+}
+
+// forgetting is how often old activities are looked for; they are kept for weeks.
+const forgetting = time.Hour
+
+// forget takes old activities of Auto Scaling away, now and then.
+func (r *Region) forget(ctx context.Context) error {
+	tick := time.NewTicker(forgetting)
+	defer tick.Stop()
+	for {
+		if err := r.autoscaling.Forget(ctx); err != nil && ctx.Err() == nil {
+			r.logger.Error("taking old scaling activities away", "error", err)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // metering is the loop that measures what the region does.

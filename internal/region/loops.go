@@ -54,6 +54,7 @@ func (r *Region) startLoops() {
 		r.run("certificates", r.issuing().Run)
 		r.run("alarms and policies", r.scaling().Run)
 		r.run("metrics", r.metering().Run)
+		r.run("old scaling activities", r.forget)
 		r.run("advice", (&advising.Loop{Clusters: r.advised(), Logger: r.logger}).Run)
 	})
 }

@@ -125,7 +125,6 @@ func (l *Loop) decide(ctx context.Context, it *store.Item[cloudwatch.Alarm], w *
 	}
 	if changed {
 		w.found = readings(e.ReasonData)
-		l.log.Info("an alarm has changed its state", "alarm", it.Key, "from", it.Value.State, "to", e.State, "reason", e.Reason)
 	}
 	return changed, nil
 }
