@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-	_ "time/tzdata" // not every machine has the time zones
 
 	"github.com/robfig/cron/v3"
 
@@ -20,9 +19,6 @@ const (
 	// down for longer does not change the size of groups out of the blue.
 	lateOnce = time.Hour
 )
-
-// fields are cron's, as AWS reads them.
-var fields = cron.NewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow)
 
 // Schedule is when an action is carried out.
 type Schedule struct {
@@ -40,16 +36,9 @@ func ScheduleOf(a autoscaling.ScheduledAction) (Schedule, error) {
 		}
 		return Schedule{once: a.Start}, nil
 	}
-	zone, err := time.LoadLocation(a.TimeZone) // "" is UTC
-	if err != nil {
-		return Schedule{}, fmt.Errorf("time zone: %w", err)
-	}
-	recurs, err := fields.Parse(a.Recurrence)
+	recurs, err := autoscaling.ParseRecurrence(a.Recurrence, a.TimeZone) // as the API read it
 	if err != nil {
 		return Schedule{}, fmt.Errorf("recurrence: %w", err)
-	}
-	if spec, ok := recurs.(*cron.SpecSchedule); ok {
-		spec.Location = zone
 	}
 	return Schedule{recurs: recurs, start: a.Start, end: a.End}, nil
 }

@@ -30,6 +30,7 @@ func TestScheduleNext(t *testing.T) {
 		"once, over":   {autoscaling.ScheduledAction{Start: at("2026-11-29T12:00:00Z")}, "2026-11-29T12:00:00Z", ""},
 		"every day":    {autoscaling.ScheduledAction{Recurrence: "30 18 * * *"}, "2026-11-29T18:30:00Z", "2026-11-30T18:30:00Z"},
 		"on weekdays":  {autoscaling.ScheduledAction{Recurrence: "0 9 * * 1-5"}, "2026-11-27T09:00:00Z", "2026-11-30T09:00:00Z"},
+		"on Sunday, 7": {autoscaling.ScheduledAction{Recurrence: "0 9 * * 7"}, "2026-11-27T09:00:00Z", "2026-11-29T09:00:00Z"},
 		"by a name":    {autoscaling.ScheduledAction{Recurrence: "0 9 * * MON"}, "2026-11-29T09:00:00Z", "2026-11-30T09:00:00Z"},
 		"in Seoul":     {autoscaling.ScheduledAction{Recurrence: "0 9 * * *", TimeZone: "Asia/Seoul"}, "2026-11-29T10:00:00Z", "2026-11-30T00:00:00Z"},
 		"in summer":    {autoscaling.ScheduledAction{Recurrence: "0 9 * * *", TimeZone: "Europe/Berlin"}, "2026-07-01T00:00:00Z", "2026-07-01T07:00:00Z"},
