@@ -69,6 +69,15 @@ func TestRunInstances(t *testing.T) {
 		},
 	}
 	run := must[*awsec2.RunInstancesOutput](t)
+	// First, while no address is taken: the others get theirs by chance.
+	bare := run(c.RunInstances(t.Context(), &awsec2.RunInstancesInput{
+		ImageId: in.ImageId, InstanceType: "t3.small", MinCount: aws.Int32(1), MaxCount: aws.Int32(1),
+		NetworkInterfaces: []types.InstanceNetworkInterfaceSpecification{{DeviceIndex: aws.Int32(0), SubnetId: &home.ID, PrivateIpAddress: aws.String("192.168.0.77")}},
+	}))
+	if i := get(t, s, *bare.Instances[0].InstanceId).Value; i.Bootstrap.Cluster != "" || i.Address.String() != "192.168.0.77" || len(i.PodAddresses) != 0 || i.VolumeGiB != 20 {
+		t.Errorf("without user data: %+v", i)
+	}
+
 	out := run(c.RunInstances(t.Context(), in))
 	if len(out.Instances) != 2 || !strings.HasPrefix(*out.ReservationId, "r-") || *out.OwnerId != account {
 		t.Fatalf("%+v", out)
@@ -103,20 +112,12 @@ func TestRunInstances(t *testing.T) {
 		}
 	}
 	again := run(c.RunInstances(t.Context(), in))
-	if *again.Instances[0].InstanceId != *out.Instances[0].InstanceId || len(enis(t, s)) != 2 {
+	if *again.Instances[0].InstanceId != *out.Instances[0].InstanceId || len(enis(t, s)) != 3 {
 		t.Error("the same token launched more")
 	}
 	in.InstanceType = "t3.small"
 	_, err := c.RunInstances(t.Context(), in)
 	wantCode(t, "another call with the token", err, "IdempotentParameterMismatch", "")
-
-	bare := run(c.RunInstances(t.Context(), &awsec2.RunInstancesInput{
-		ImageId: in.ImageId, InstanceType: "t3.small", MinCount: aws.Int32(1), MaxCount: aws.Int32(1),
-		NetworkInterfaces: []types.InstanceNetworkInterfaceSpecification{{DeviceIndex: aws.Int32(0), SubnetId: &home.ID, PrivateIpAddress: aws.String("192.168.0.77")}},
-	}))
-	if i := get(t, s, *bare.Instances[0].InstanceId).Value; i.Bootstrap.Cluster != "" || i.Address.String() != "192.168.0.77" || len(i.PodAddresses) != 0 || i.VolumeGiB != 20 {
-		t.Errorf("without user data: %+v", i)
-	}
 	checkAddresses(t, s, home)
 }
 
