@@ -1,13 +1,13 @@
 package region
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	ecrapi "github.com/tarn-eks/tarn/internal/api/ecr"
@@ -72,18 +72,10 @@ func (r *Region) reset(context.Context) error {
 
 // until runs step after each change of what runs, until nothing is left to wait for.
 func (r *Region) until(ctx context.Context, step func(context.Context) (left []string, err error)) error {
-	ctx, cancel := context.WithCancel(ctx)
-	changed := make(chan struct{}, 1)
-	var followers sync.WaitGroup
-	defer followers.Wait()
-	defer cancel()
-	tell(ctx, &followers, r.eks.Clusters, changed)
-	tell(ctx, &followers, r.eks.Nodegroups, changed)
-	tell(ctx, &followers, r.eks.Addons, changed)
-	tell(ctx, &followers, r.ec2.Instances, changed)
-	tell(ctx, &followers, r.elb.LoadBalancers, changed)
-	tell(ctx, &followers, r.ec2.ENIs, changed)
-	tell(ctx, &followers, r.autoscaling.Groups, changed)
+	views := store.FollowAll(ctx, store.NewView(r.eks.Clusters), store.NewView(r.eks.Nodegroups), store.NewView(r.eks.Addons),
+		store.NewView(r.ec2.Instances), store.NewView(r.elb.LoadBalancers), store.NewView(r.ec2.ENIs),
+		store.NewView(r.autoscaling.Groups))
+	defer views.Close()
 	var last []string
 	for {
 		left, err := step(ctx)
@@ -98,26 +90,14 @@ func (r *Region) until(ctx context.Context, step func(context.Context) (left []s
 			last = left
 		}
 		select {
-		case <-changed:
 		case err := <-r.failed:
 			return err
-		case <-ctx.Done():
-			return fmt.Errorf("still waiting for %v: %w", left, context.Cause(ctx))
-		}
-	}
-}
-
-// tell says so when a collection has changed.
-func tell[T any](ctx context.Context, tasks *sync.WaitGroup, c *store.Collection[T], changed chan<- struct{}) {
-	f := c.Follow(ctx, "")
-	tasks.Go(func() {
-		for range f.C {
-			select {
-			case changed <- struct{}{}:
-			default: // there is one to be seen
+		case _, ok := <-views.C:
+			if !ok {
+				return fmt.Errorf("still waiting for %v: %w", left, cmp.Or(context.Cause(ctx), views.Err()))
 			}
 		}
-	})
+	}
 }
 
 // separate takes the rules away by which security groups refer to each other, so

@@ -146,56 +146,19 @@ func (l *Loop) Run(ctx context.Context) error {
 
 // follow reconciles whenever something has changed.
 func (l *Loop) follow(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	balancers, interfaces := l.cfg.ELB.LoadBalancers.Follow(ctx, ""), l.cfg.EC2.ENIs.Follow(ctx, "")
-	instances, certificates := l.cfg.EC2.Instances.Follow(ctx, ""), l.cfg.ACM.Certificates.Follow(ctx, "")
-	defer func() {
-		cancel()
-		for range balancers.C { // until it has ended
-		}
-		for range interfaces.C {
-		}
-		for range instances.C {
-		}
-		for range certificates.C {
-		}
-	}()
-	var (
-		seen  seen
-		read  [4]bool
-		again <-chan time.Time
-		ok    bool
-	)
+	instances, certificates := store.NewView(l.cfg.EC2.Instances), store.NewView(l.cfg.ACM.Certificates)
+	views := store.FollowAll(ctx, store.NewView(l.cfg.ELB.LoadBalancers), store.NewView(l.cfg.EC2.ENIs), instances, certificates)
+	defer views.Close()
+	var again <-chan time.Time
 	for {
 		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case _, ok = <-balancers.C:
+		case _, ok := <-views.C:
 			if !ok {
-				return balancers.Err()
+				return views.Err()
 			}
-			read[0] = true
-		case _, ok = <-interfaces.C:
-			if !ok {
-				return interfaces.Err()
-			}
-			read[1] = true
-		case seen.instances, ok = <-instances.C:
-			if !ok {
-				return instances.Err()
-			}
-			read[2] = true
-		case seen.certificates, ok = <-certificates.C:
-			if !ok {
-				return certificates.Err()
-			}
-			read[3] = true
 		case <-again:
 		}
-		if read != [4]bool{true, true, true, true} {
-			continue
-		}
-		pause, err := l.reconcile(ctx, seen)
+		pause, err := l.reconcile(ctx, seen{instances.Snapshot(), certificates.Snapshot()})
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}

@@ -45,63 +45,36 @@ type Loop struct {
 	news    chan struct{}       // closed when covered changes
 }
 
-// state is what the loop acts on.
-type state struct {
-	groups     store.Snapshot[ec2.SecurityGroup]
-	interfaces store.Snapshot[ec2.NetworkInterface]
-}
-
 // Run follows the store until ctx ends. Before it has read all groups and all
 // interfaces it changes nothing: a firewall that is there from before stays.
 func (l *Loop) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	groups, interfaces := l.EC2.SecurityGroups.Follow(ctx, ""), l.EC2.ENIs.Follow(ctx, "")
-	defer func() {
-		cancel()
-		for range groups.C { // until it has ended
-		}
-		for range interfaces.C {
-		}
-	}()
-	var (
-		current                    state
-		groupsRead, interfacesRead bool
-		retry                      <-chan time.Time
-		ok                         bool
-	)
+	groups, interfaces := store.NewView(l.EC2.SecurityGroups), store.NewView(l.EC2.ENIs)
+	views := store.FollowAll(ctx, groups, interfaces)
+	defer views.Close()
+	var retry <-chan time.Time
 	for {
 		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case current.groups, ok = <-groups.C:
+		case _, ok := <-views.C:
 			if !ok {
-				return groups.Err()
+				return views.Err()
 			}
-			groupsRead = true
-		case current.interfaces, ok = <-interfaces.C:
-			if !ok {
-				return interfaces.Err()
-			}
-			interfacesRead = true
 		case <-retry:
 		}
-		if groupsRead && interfacesRead {
-			retry = nil
-			if !l.apply(current) {
-				retry = time.After(cmp.Or(l.Retry, defaultRetry))
-			}
+		retry = nil
+		if !l.apply(groups.Snapshot(), interfaces.Snapshot()) {
+			retry = time.After(cmp.Or(l.Retry, defaultRetry))
 		}
 	}
 }
 
 // apply sets the firewall of every VPC, and reports whether that succeeded.
-func (l *Loop) apply(s state) bool {
+func (l *Loop) apply(sg store.Snapshot[ec2.SecurityGroup], enis store.Snapshot[ec2.NetworkInterface]) bool {
 	ok, covered := true, map[string][]string{}
 	groups, interfaces := map[string][]ec2.SecurityGroup{}, map[string][]ec2.NetworkInterface{}
-	for _, item := range s.groups.Items {
+	for _, item := range sg.Items {
 		groups[item.Value.VPC] = append(groups[item.Value.VPC], item.Value)
 	}
-	for _, item := range s.interfaces.Items {
+	for _, item := range enis.Items {
 		interfaces[item.Value.VPC] = append(interfaces[item.Value.VPC], item.Value)
 	}
 	// Every VPC has at least its default group.

@@ -61,22 +61,9 @@ func (l *Loop) now() time.Time {
 // Run acts on every change of a group, a member, an instance or a load balancer,
 // and when a time has come that a decision waits for, until ctx ends.
 func (l *Loop) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	groups := l.AutoScaling.Groups.Follow(ctx, "")
-	members := l.AutoScaling.Members.Follow(ctx, "")
-	refreshes := l.AutoScaling.Refreshes.Follow(ctx, "")
-	instances := l.EC2.Instances.Follow(ctx, "")
-	defer func() {
-		cancel()
-		for range groups.C { // until it has ended
-		}
-		for range members.C {
-		}
-		for range refreshes.C {
-		}
-		for range instances.C {
-		}
-	}()
+	views := store.FollowAll(ctx, store.NewView(l.AutoScaling.Groups), store.NewView(l.AutoScaling.Members),
+		store.NewView(l.AutoScaling.Refreshes), store.NewView(l.EC2.Instances))
+	defer views.Close()
 	l.had = map[string][]string{}
 	var again <-chan time.Time
 	for {
@@ -96,21 +83,9 @@ func (l *Loop) Run(ctx context.Context) error {
 			again = time.After(max(0, wake.Sub(l.now())))
 		}
 		select {
-		case _, ok := <-groups.C:
+		case _, ok := <-views.C:
 			if !ok {
-				return groups.Err()
-			}
-		case _, ok := <-members.C:
-			if !ok {
-				return members.Err()
-			}
-		case _, ok := <-refreshes.C:
-			if !ok {
-				return refreshes.Err()
-			}
-		case _, ok := <-instances.C:
-			if !ok {
-				return instances.Err()
+				return views.Err()
 			}
 		case <-balancers:
 		case <-again:

@@ -100,52 +100,24 @@ func (l *Loop) Run(ctx context.Context) error {
 
 // follow takes a round at each full second.
 func (l *Loop) follow(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	instances, balancers := l.cfg.EC2.Instances.Follow(ctx, ""), l.cfg.ELB.LoadBalancers.Follow(ctx, "")
-	groups, members := l.cfg.AutoScaling.Groups.Follow(ctx, ""), l.cfg.AutoScaling.Members.Follow(ctx, "")
-	defer func() {
-		cancel()
-		for range instances.C { // until it has ended
-		}
-		for range balancers.C {
-		}
-		for range groups.C {
-		}
-		for range members.C {
-		}
-	}()
-	var (
-		read [4]bool
-		ok   bool
-	)
+	instances, balancers := store.NewView(l.cfg.EC2.Instances), store.NewView(l.cfg.ELB.LoadBalancers)
+	groups, members := store.NewView(l.cfg.AutoScaling.Groups), store.NewView(l.cfg.AutoScaling.Members)
+	views := store.FollowAll(ctx, instances, balancers, groups, members)
+	defer views.Close()
 	tick := time.NewTimer(untilNext(time.Now()))
 	defer tick.Stop()
+	read := false
 	for {
 		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case l.instances, ok = <-instances.C:
+		case _, ok := <-views.C:
 			if !ok {
-				return instances.Err()
+				return views.Err()
 			}
-			read[0] = true
-		case l.balancers, ok = <-balancers.C:
-			if !ok {
-				return balancers.Err()
-			}
-			read[1] = true
-		case l.groups, ok = <-groups.C:
-			if !ok {
-				return groups.Err()
-			}
-			read[2] = true
-		case l.members, ok = <-members.C:
-			if !ok {
-				return members.Err()
-			}
-			read[3] = true
+			read = true
 		case now := <-tick.C:
-			if read == [4]bool{true, true, true, true} {
+			if read {
+				l.instances, l.balancers = instances.Snapshot(), balancers.Snapshot()
+				l.groups, l.members = groups.Snapshot(), members.Snapshot()
 				l.round(ctx, now)
 			}
 			tick.Reset(untilNext(time.Now()))

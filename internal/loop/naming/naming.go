@@ -153,59 +153,31 @@ func (l *Loop) View(view string) *dns.Zones {
 // Run follows the store until ctx ends. Before it has read everything it changes
 // nothing.
 func (l *Loop) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	zones, checks := l.Route53.HostedZones.Follow(ctx, ""), l.Route53.HealthChecks.Follow(ctx, "")
-	balancers, vpcs := l.ELB.LoadBalancers.Follow(ctx, ""), l.EC2.VPCs.Follow(ctx, "")
-	defer func() {
-		cancel()
-		for range zones.C { // until it has ended
-		}
-		for range checks.C {
-		}
-		for range balancers.C {
-		}
-		for range vpcs.C {
-		}
-	}()
+	zones, checks := store.NewView(l.Route53.HostedZones), store.NewView(l.Route53.HealthChecks)
+	balancers, vpcs := store.NewView(l.ELB.LoadBalancers), store.NewView(l.EC2.VPCs)
+	views := store.FollowAll(ctx, zones, checks, balancers, vpcs)
+	defer views.Close()
 	var (
-		now     snapshots
-		unread  = map[string]bool{"zones": true, "checks": true, "load balancers": true, "VPCs": true}
 		trigger = l.triggered()
+		read    bool
 		retry   <-chan time.Time
-		ok      bool
 	)
 	for {
 		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case now.zones, ok = <-zones.C:
+		case _, ok := <-views.C:
 			if !ok {
-				return zones.Err()
+				return views.Err()
 			}
-			delete(unread, "zones")
-		case now.checks, ok = <-checks.C:
-			if !ok {
-				return checks.Err()
-			}
-			delete(unread, "checks")
-			if l.Checks != nil {
-				l.Checks.Apply(asked(now.checks.Items))
-			}
-		case now.balancers, ok = <-balancers.C:
-			if !ok {
-				return balancers.Err()
-			}
-			delete(unread, "load balancers")
-		case now.vpcs, ok = <-vpcs.C:
-			if !ok {
-				return vpcs.Err()
-			}
-			delete(unread, "VPCs")
+			read = true
 		case <-trigger:
 		case <-retry:
 		}
-		if len(unread) > 0 {
+		if !read {
 			continue
+		}
+		now := snapshots{zones.Snapshot(), checks.Snapshot(), balancers.Snapshot(), vpcs.Snapshot()}
+		if l.Checks != nil {
+			l.Checks.Apply(asked(now.checks.Items))
 		}
 		retry = nil
 		if !l.turn(ctx, now) {

@@ -95,50 +95,22 @@ func (l *Loop) attempts() int { return cmp.Or(l.Attempts, defaultAttempts) }
 // Run acts on every change of a node group, its Auto Scaling group, its instances,
 // a cluster or, where nodes join or are drained, a node until ctx ends.
 func (l *Loop) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	nodegroups := l.EKS.Nodegroups.Follow(ctx, "")
-	groups := l.AutoScaling.Groups.Follow(ctx, "")
-	members := l.AutoScaling.Members.Follow(ctx, "")
-	instances := l.EC2.Instances.Follow(ctx, "")
-	clusters := l.EKS.Clusters.Follow(ctx, "")
 	l.failures, l.draining = map[string]int{}, map[string]map[string]time.Time{}
 	l.followed, l.changed = map[string]context.CancelFunc{}, make(chan struct{}, 1)
+	ctx, cancel := context.WithCancel(ctx)
+	views := store.FollowAll(ctx, store.NewView(l.EKS.Nodegroups), store.NewView(l.AutoScaling.Groups),
+		store.NewView(l.AutoScaling.Members), store.NewView(l.EC2.Instances), store.NewView(l.EKS.Clusters))
 	defer func() {
 		cancel()
-		for range nodegroups.C { // until it has ended
-		}
-		for range groups.C {
-		}
-		for range members.C {
-		}
-		for range instances.C {
-		}
-		for range clusters.C {
-		}
+		views.Close()
 		l.following.Wait()
 	}()
 	var again <-chan time.Time
 	for {
 		select {
-		case _, ok := <-nodegroups.C:
+		case _, ok := <-views.C:
 			if !ok {
-				return nodegroups.Err()
-			}
-		case _, ok := <-groups.C:
-			if !ok {
-				return groups.Err()
-			}
-		case _, ok := <-members.C:
-			if !ok {
-				return members.Err()
-			}
-		case _, ok := <-instances.C:
-			if !ok {
-				return instances.Err()
-			}
-		case _, ok := <-clusters.C:
-			if !ok {
-				return clusters.Err()
+				return views.Err()
 			}
 		case <-l.changed:
 		case <-again:

@@ -62,7 +62,6 @@ type state struct {
 	clusters store.Snapshot[eks.Cluster]
 	groups   store.Snapshot[eks.Nodegroup]
 	addons   store.Snapshot[eks.Addon]
-	seen     int // bits for each collection
 }
 
 // Run acts on every change until ctx ends, on several clusters at once and on
@@ -70,54 +69,38 @@ type state struct {
 func (l *Loop) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var (
-		clusters = l.EKS.Clusters.Follow(ctx, "")
-		groups   = l.EKS.Nodegroups.Follow(ctx, "")
-		addons   = l.EKS.Addons.Follow(ctx, "")
+		clusters = store.NewView(l.EKS.Clusters)
+		groups   = store.NewView(l.EKS.Nodegroups)
+		addons   = store.NewView(l.EKS.Addons)
+		views    = store.FollowAll(ctx, clusters, groups, addons)
 		running  sync.WaitGroup
 		tasks    = map[string]*task{}
 		done     = make(chan outcome)
 		timer    = time.NewTimer(time.Hour)
-		now      state
+		read     bool
 	)
 	defer func() {
 		timer.Stop()
 		cancel()
-		for range clusters.C { // until it has ended
-		}
-		for range groups.C {
-		}
-		for range addons.C {
-		}
+		views.Close()
 		running.Wait()
 	}()
 	for {
-		var ok bool
 		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case now.clusters, ok = <-clusters.C:
+		case _, ok := <-views.C:
 			if !ok {
-				return clusters.Err()
+				return views.Err()
 			}
-			now.seen |= 1
-			forget(tasks, now.clusters)
-		case now.groups, ok = <-groups.C:
-			if !ok {
-				return groups.Err()
-			}
-			now.seen |= 2
-		case now.addons, ok = <-addons.C:
-			if !ok {
-				return addons.Err()
-			}
-			now.seen |= 4
+			read = true
 		case o := <-done:
 			l.finish(ctx, tasks[o.id], o)
 		case <-timer.C:
 		}
-		if now.seen != 7 {
-			continue // until the first of each has come
+		if !read {
+			continue
 		}
+		now := state{clusters.Snapshot(), groups.Snapshot(), addons.Snapshot()}
+		forget(tasks, now.clusters)
 		wait := time.Hour
 		for _, item := range now.clusters.Items {
 			t := tasks[item.Value.ID]

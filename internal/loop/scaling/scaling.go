@@ -92,35 +92,15 @@ func New(cfg Config) *Loop {
 // Run acts when something is due, or when alarms, policies or scheduled actions
 // have changed, until ctx ends.
 func (l *Loop) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	alarms := l.cfg.CloudWatch.Alarms.Follow(ctx, "")
-	policies := l.cfg.AutoScaling.Policies.Follow(ctx, "")
-	scheduled := l.cfg.AutoScaling.Scheduled.Follow(ctx, "")
-	defer func() {
-		cancel()
-		for range alarms.C { // until it has ended
-		}
-		for range policies.C {
-		}
-		for range scheduled.C {
-		}
-	}()
+	views := store.FollowAll(ctx, store.NewView(l.cfg.CloudWatch.Alarms), store.NewView(l.cfg.AutoScaling.Policies),
+		store.NewView(l.cfg.AutoScaling.Scheduled))
+	defer views.Close()
 	var due <-chan time.Time
 	for {
 		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case _, ok := <-alarms.C:
+		case _, ok := <-views.C:
 			if !ok {
-				return alarms.Err()
-			}
-		case _, ok := <-policies.C:
-			if !ok {
-				return policies.Err()
-			}
-		case _, ok := <-scheduled.C:
-			if !ok {
-				return scheduled.Err()
+				return views.Err()
 			}
 		case <-due:
 		}
