@@ -1,11 +1,7 @@
 package scaling
 
 import (
-	"errors"
-	"fmt"
 	"time"
-
-	"github.com/robfig/cron/v3"
 
 	"github.com/tarn-eks/tarn/internal/service/autoscaling"
 )
@@ -20,47 +16,6 @@ const (
 	lateOnce = time.Hour
 )
 
-// Schedule is when an action is carried out.
-type Schedule struct {
-	once       time.Time // zero: it recurs
-	recurs     cron.Schedule
-	start, end time.Time
-}
-
-// ScheduleOf reads an action's times. Times of day are those of its time zone,
-// UTC if it has none, summer time included.
-func ScheduleOf(a autoscaling.ScheduledAction) (Schedule, error) {
-	if a.Recurrence == "" {
-		if a.Start.IsZero() {
-			return Schedule{}, errors.New("it has neither a start nor a recurrence")
-		}
-		return Schedule{once: a.Start}, nil
-	}
-	recurs, err := autoscaling.ParseRecurrence(a.Recurrence, a.TimeZone) // as the API read it
-	if err != nil {
-		return Schedule{}, fmt.Errorf("recurrence: %w", err)
-	}
-	return Schedule{recurs: recurs, start: a.Start, end: a.End}, nil
-}
-
-// Next is the first of its times after the one given, zero if there is none.
-func (s Schedule) Next(after time.Time) time.Time {
-	if s.recurs == nil {
-		if s.once.After(after) {
-			return s.once
-		}
-		return time.Time{}
-	}
-	if before := s.start.Add(-time.Nanosecond); !s.start.IsZero() && after.Before(before) {
-		after = before
-	}
-	next := s.recurs.Next(after)
-	if !s.end.IsZero() && next.After(s.end) {
-		return time.Time{}
-	}
-	return next.UTC()
-}
-
 // Turn is what is to be done about an action.
 type Turn struct {
 	At   time.Time // its time that has come; zero: none has
@@ -70,9 +25,9 @@ type Turn struct {
 
 // TurnOf decides about an action. Its times up to since are done, or are not the
 // loop's: they were before the action was as it is.
-func TurnOf(s Schedule, since, now time.Time) Turn {
+func TurnOf(a autoscaling.ScheduledAction, since, now time.Time) Turn {
 	late := lateRecurring
-	if s.recurs == nil {
+	if a.Recurrence == "" {
 		late = lateOnce
 	}
 	// Of several times that have come only the last counts: the size is the same.
@@ -80,7 +35,7 @@ func TurnOf(s Schedule, since, now time.Time) Turn {
 	if from := now.Add(-late - time.Nanosecond); since.Before(from) {
 		since = from
 	}
-	for at := s.Next(since); !at.IsZero(); at = s.Next(at) {
+	for at, ok := a.Next(since); ok; at, ok = a.Next(at) {
 		if at.After(now) {
 			t.Next = at
 			break

@@ -35,13 +35,8 @@ func (l *Loop) keepTime(ctx context.Context, _ *world, now time.Time) (next time
 	var turns []turn
 	known := map[string]timed{}
 	for _, it := range items {
-		schedule, err := ScheduleOf(it.Value)
-		l.say("reading a scheduled action", it.Key, err)
-		if err != nil {
-			continue
-		}
 		known[it.Key] = l.since(it.Value, now)
-		t := TurnOf(schedule, known[it.Key].since, now)
+		t := TurnOf(it.Value, known[it.Key].since, now)
 		next = sooner(next, t.Next)
 		if !t.At.IsZero() || t.Over {
 			turns = append(turns, turn{it, t})

@@ -110,6 +110,8 @@ func TestNext(t *testing.T) {
 		{"every second day", "", "", "0 0 * * 1-7/2", "", "2026-03-06 00:00", "2026-03-08 00:00"},
 		{"before summer time", "", "", "0 9 * * *", "America/New_York", "2026-03-07 00:00", "2026-03-07 14:00"},
 		{"in summer time", "", "", "0 9 * * *", "America/New_York", "2026-03-08 00:00", "2026-03-08 13:00"},
+		{"by a weekday's name", "", "", "0 9 * * MON", "", "2026-11-29 09:00", "2026-11-30 09:00"},
+		{"east of UTC", "", "", "0 9 * * *", "Asia/Seoul", "2026-11-29 10:00", "2026-11-30 00:00"},
 		{"never", "", "", "0 0 30 2 *", "", "2026-03-08 00:00", ""},
 	} {
 		a := autoscaling.ScheduledAction{Start: at(tt.start), End: at(tt.end), Recurrence: tt.recurrence, TimeZone: tt.zone}
