@@ -65,6 +65,7 @@ var floors = []floor{
 		"internal/instance/node",
 		"internal/service/...",
 		"internal/store/storetest",
+		"internal/wire/wiretest",
 	}},
 	{"loops", []string{"internal/loop/..."}},
 	{"the region", []string{"internal/region"}},
@@ -139,7 +140,7 @@ var rules = []rule{
 	{
 		from: []string{"..."},
 		except: []string{ // the cloud controller manager and the autoscaler are clients
-			"cmd/cluster-autoscaler", "cmd/tarn", "internal/autoscaler", "internal/cluster/controlplane", "test/...",
+			"cmd/cluster-autoscaler", "cmd/tarn", "internal/autoscaler", "internal/cluster/controlplane", "internal/wire/wiretest", "test/...",
 		},
 		to:     []string{"github.com/aws/..."},
 		direct: true, // Prometheus' tsdb links some of it

@@ -8,8 +8,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"maps"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"slices"
 	"strings"
@@ -17,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/acm"
 	"github.com/aws/aws-sdk-go-v2/service/acm/types"
 	"github.com/aws/smithy-go"
@@ -28,6 +25,7 @@ import (
 	"github.com/tarn-eks/tarn/internal/service/acm"
 	"github.com/tarn-eks/tarn/internal/store/storetest"
 	"github.com/tarn-eks/tarn/internal/wire"
+	"github.com/tarn-eks/tarn/internal/wire/wiretest"
 )
 
 const (
@@ -62,27 +60,8 @@ func newFixture(t *testing.T) *fixture {
 	f.service = must(acm.New(acm.Config{
 		Client: f.etcd, Account: account, Region: region, Key: regionKey, Users: f.users, Now: func() time.Time { return f.now },
 	}))
-	protocol := wire.New(wire.Config{API: acmapi.Service, MaxBody: 4 << 20})
-	endpoint := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		req, err := protocol.Parse(r)
-		if err == nil {
-			var out any
-			if out, err = req.Op.Call(r.Context(), f.service, req.Input); err == nil {
-				err = req.Protocol.WriteOutput(w, req.Op, out, "request")
-			}
-		}
-		if err != nil {
-			_ = req.Protocol.WriteError(w, err, "request")
-		}
-	}))
-	t.Cleanup(endpoint.Close)
-	f.Client = sdk.NewFromConfig(aws.Config{
-		Region: region, BaseEndpoint: aws.String(endpoint.URL),
-		Retryer: func() aws.Retryer { return aws.NopRetryer{} },
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "secret"}, nil
-		}),
-	})
+	cfg := wiretest.Serve(t, wire.Config{API: acmapi.Service, MaxBody: 4 << 20}, f.service, region)
+	f.Client = sdk.NewFromConfig(cfg)
 	return f
 }
 

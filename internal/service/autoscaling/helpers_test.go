@@ -1,19 +1,15 @@
 package autoscaling_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 	"github.com/aws/smithy-go"
@@ -23,6 +19,7 @@ import (
 	"github.com/tarn-eks/tarn/internal/service/autoscaling"
 	"github.com/tarn-eks/tarn/internal/store/storetest"
 	"github.com/tarn-eks/tarn/internal/wire"
+	"github.com/tarn-eks/tarn/internal/wire/wiretest"
 )
 
 const (
@@ -155,39 +152,9 @@ func newFixture(t *testing.T) *fixture {
 		Client: storetest.Open(t).Client(), Account: account, Region: region, Network: w, Templates: w, Instances: w, Balancers: w,
 		Identity: w, Alarms: w, Forecasts: w, Now: func() time.Time { return f.clock },
 	})
-	protocol := wire.New(wire.Config{API: autoscalingapi.Service})
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		req, err := protocol.Parse(r)
-		if err == nil {
-			var out any
-			if out, err = req.Op.Call(r.Context(), f.service, req.Input); err == nil {
-				err = req.Protocol.WriteOutput(w, req.Op, out, "request")
-			}
-		}
-		if err != nil {
-			_ = req.Protocol.WriteError(w, err, "request")
-		}
-	}))
-	t.Cleanup(server.Close)
-	f.Client = sdk.New(sdk.Options{
-		Region: region, BaseEndpoint: &server.URL, RetryMaxAttempts: 1, Credentials: aws.AnonymousCredentials{}, HTTPClient: whole{server.Client()},
-	})
+	cfg := wiretest.Serve(t, wire.Config{API: autoscalingapi.Service}, f.service, region)
+	f.Client = sdk.NewFromConfig(cfg)
 	return f
-}
-
-// whole is a client that has read a response before it returns it: see the same of
-// package elb.
-type whole struct{ *http.Client }
-
-func (c whole) Do(r *http.Request) (*http.Response, error) {
-	resp, err := c.Client.Do(r)
-	if err != nil {
-		return resp, err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	resp.Body = io.NopCloser(bytes.NewReader(body))
-	return resp, err
 }
 
 // template is the launch template of the world.

@@ -1,18 +1,15 @@
 package cloudwatch_test
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 	"github.com/aws/smithy-go"
@@ -23,6 +20,7 @@ import (
 	"github.com/tarn-eks/tarn/internal/store"
 	"github.com/tarn-eks/tarn/internal/store/storetest"
 	"github.com/tarn-eks/tarn/internal/wire"
+	"github.com/tarn-eks/tarn/internal/wire/wiretest"
 )
 
 const (
@@ -59,41 +57,10 @@ func newFixture(t *testing.T) *fixture {
 		}
 	})
 	f.service = cloudwatch.New(cloudwatch.Config{Client: storetest.Open(t).Client(), Account: account, Region: region, Metrics: db, Now: now})
-	protocol := wire.New(wire.Config{API: cloudwatchapi.Service})
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		req, err := protocol.Parse(r)
-		if err == nil {
-			var out any
-			if out, err = req.Op.Call(r.Context(), f.service, req.Input); err == nil {
-				err = req.Protocol.WriteOutput(w, req.Op, out, "request")
-			}
-		}
-		if err != nil {
-			_ = req.Protocol.WriteError(w, err, "request")
-		}
-	}))
-	t.Cleanup(server.Close)
-	f.url = server.URL
-	f.Client = sdk.New(sdk.Options{
-		Region: region, BaseEndpoint: &server.URL, RetryMaxAttempts: 1, Credentials: aws.AnonymousCredentials{}, HTTPClient: whole{server.Client()},
-	})
+	cfg := wiretest.Serve(t, wire.Config{API: cloudwatchapi.Service}, f.service, region)
+	f.url = *cfg.BaseEndpoint
+	f.Client = sdk.NewFromConfig(cfg)
 	return f
-}
-
-// whole is a client that has read a response before it returns it. The SDK closes
-// the request's body then, and if net/http is about to see whether that has ended,
-// it closes the connection, with the rest of a long response.
-type whole struct{ *http.Client }
-
-func (c whole) Do(r *http.Request) (*http.Response, error) {
-	resp, err := c.Client.Do(r)
-	if err != nil {
-		return resp, err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	resp.Body = io.NopCloser(bytes.NewReader(body))
-	return resp, err
 }
 
 // query calls an operation as old clients do, with a form.

@@ -1,15 +1,12 @@
 package ecr_test
 
 import (
-	"context"
 	"errors"
-	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/smithy-go"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -22,6 +19,7 @@ import (
 	"github.com/tarn-eks/tarn/internal/service/ecr"
 	"github.com/tarn-eks/tarn/internal/store/storetest"
 	"github.com/tarn-eks/tarn/internal/wire"
+	"github.com/tarn-eks/tarn/internal/wire/wiretest"
 )
 
 const (
@@ -61,27 +59,8 @@ func newFixture(t *testing.T) *fixture {
 	})
 	f.registry.Govern(f.service)
 
-	protocol := wire.New(wire.Config{API: ecrapi.Service, MaxBody: 32 << 20})
-	endpoint := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		req, err := protocol.Parse(r)
-		if err == nil {
-			var out any
-			if out, err = req.Op.Call(r.Context(), f.service, req.Input); err == nil {
-				err = req.Protocol.WriteOutput(w, req.Op, out, "request")
-			}
-		}
-		if err != nil {
-			_ = req.Protocol.WriteError(w, err, "request")
-		}
-	}))
-	t.Cleanup(endpoint.Close)
-	f.Client = sdk.NewFromConfig(aws.Config{
-		Region: region, BaseEndpoint: aws.String(endpoint.URL),
-		Retryer: func() aws.Retryer { return aws.NopRetryer{} },
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "secret"}, nil
-		}),
-	})
+	cfg := wiretest.Serve(t, wire.Config{API: ecrapi.Service, MaxBody: 32 << 20}, f.service, region)
+	f.Client = sdk.NewFromConfig(cfg)
 	return f
 }
 

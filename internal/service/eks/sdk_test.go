@@ -2,8 +2,6 @@ package eks_test
 
 import (
 	"errors"
-	"net/http"
-	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -14,27 +12,12 @@ import (
 	eksapi "github.com/tarn-eks/tarn/internal/api/eks"
 	"github.com/tarn-eks/tarn/internal/service/eks"
 	"github.com/tarn-eks/tarn/internal/wire"
+	"github.com/tarn-eks/tarn/internal/wire/wiretest"
 )
 
 // client is AWS's own client of the service, over HTTP, without signatures.
 func (f *fixture) client() *sdk.Client {
-	w := wire.New(wire.Config{API: eksapi.Service})
-	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		req, err := w.Parse(r)
-		var out any
-		if err == nil {
-			out, err = req.Op.Call(f.ctx, f.Service, req.Input)
-		}
-		if err != nil {
-			req.Protocol.WriteError(rw, err, "request")
-			return
-		}
-		req.Protocol.WriteOutput(rw, req.Op, out, "request")
-	}))
-	f.Cleanup(server.Close)
-	return sdk.New(sdk.Options{
-		BaseEndpoint: &server.URL, Region: "ap-northeast-2", Credentials: aws.AnonymousCredentials{}, RetryMaxAttempts: 1,
-	})
+	return sdk.NewFromConfig(wiretest.Serve(f, wire.Config{API: eksapi.Service}, f.Service, "ap-northeast-2"))
 }
 
 // A lesson's calls, with the client and its waiters; the test stands for the loops.

@@ -1,19 +1,14 @@
 package elb_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancing"
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancing/types"
 	"github.com/aws/smithy-go"
@@ -22,6 +17,7 @@ import (
 	"github.com/tarn-eks/tarn/internal/service/elb"
 	"github.com/tarn-eks/tarn/internal/store/storetest"
 	"github.com/tarn-eks/tarn/internal/wire"
+	"github.com/tarn-eks/tarn/internal/wire/wiretest"
 )
 
 const (
@@ -122,40 +118,9 @@ func newFixture(t *testing.T) *fixture {
 		Network: f.world, Instances: f.world, Certificates: f.world, Health: f.world,
 		Now: func() time.Time { return time.Date(2026, 11, 29, 1, 2, 3, 456_789_000, time.UTC) },
 	})
-	protocol := wire.New(wire.Config{API: elbapi.Service})
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		req, err := protocol.Parse(r)
-		if err == nil {
-			var out any
-			if out, err = req.Op.Call(r.Context(), f.service, req.Input); err == nil {
-				err = req.Protocol.WriteOutput(w, req.Op, out, "request")
-			}
-		}
-		if err != nil {
-			_ = req.Protocol.WriteError(w, err, "request")
-		}
-	}))
-	t.Cleanup(server.Close)
-	f.Client = sdk.New(sdk.Options{
-		Region: region, BaseEndpoint: &server.URL, RetryMaxAttempts: 1, Credentials: aws.AnonymousCredentials{}, HTTPClient: whole{server.Client()},
-	})
+	cfg := wiretest.Serve(t, wire.Config{API: elbapi.Service}, f.service, region)
+	f.Client = sdk.NewFromConfig(cfg)
 	return f
-}
-
-// whole is a client that has read a response before it returns it. The SDK closes
-// the request's body then, and if net/http is about to see whether that has ended,
-// it closes the connection, with the rest of a long response.
-type whole struct{ *http.Client }
-
-func (c whole) Do(r *http.Request) (*http.Response, error) {
-	resp, err := c.Client.Do(r)
-	if err != nil {
-		return resp, err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	resp.Body = io.NopCloser(bytes.NewReader(body))
-	return resp, err
 }
 
 // listener is a listener as clients write it: http:80:http:8080, https:443:http:8080.

@@ -3,8 +3,6 @@ package route53_test
 import (
 	"context"
 	"errors"
-	"net/http"
-	"net/http/httptest"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -13,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/route53"
 	"github.com/aws/aws-sdk-go-v2/service/route53/types"
 	"github.com/aws/smithy-go"
@@ -24,6 +21,7 @@ import (
 	"github.com/tarn-eks/tarn/internal/service/route53"
 	"github.com/tarn-eks/tarn/internal/store/storetest"
 	"github.com/tarn-eks/tarn/internal/wire"
+	"github.com/tarn-eks/tarn/internal/wire/wiretest"
 )
 
 const (
@@ -76,23 +74,8 @@ func newFixture(t *testing.T) *fixture {
 		Client: storetest.Open(t).Client(), Account: account, Region: region,
 		Applied: f, Network: f, LoadBalancers: f, Checker: f, Answerer: f, Now: func() time.Time { return f.now },
 	})
-	w := wire.New(wire.Config{API: route53api.Service})
-	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		req, err := w.Parse(r)
-		var out any
-		if err == nil {
-			out, err = req.Op.Call(r.Context(), f.service, req.Input)
-		}
-		if err != nil {
-			_ = req.Protocol.WriteError(rw, err, "request")
-			return
-		}
-		_ = req.Protocol.WriteOutput(rw, req.Op, out, "request")
-	}))
-	t.Cleanup(server.Close)
-	f.Client = sdk.New(sdk.Options{
-		BaseEndpoint: &server.URL, Region: "us-east-1", Credentials: aws.AnonymousCredentials{}, RetryMaxAttempts: 1,
-	})
+	cfg := wiretest.Serve(t, wire.Config{API: route53api.Service}, f.service, "us-east-1")
+	f.Client = sdk.NewFromConfig(cfg)
 	return f
 }
 
