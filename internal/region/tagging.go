@@ -9,6 +9,7 @@ import (
 
 	"github.com/tarn-eks/tarn/internal/api"
 	acmapi "github.com/tarn-eks/tarn/internal/api/acm"
+	cloudwatchapi "github.com/tarn-eks/tarn/internal/api/cloudwatch"
 	ec2api "github.com/tarn-eks/tarn/internal/api/ec2"
 	ecrapi "github.com/tarn-eks/tarn/internal/api/ecr"
 	eksapi "github.com/tarn-eks/tarn/internal/api/eks"
@@ -55,6 +56,17 @@ func (r *Region) taggers() map[string]tagging.Source {
 				return r.asCaller(ctx, "acm", "RemoveTagsFromCertificate", &acmapi.RemoveTagsFromCertificateInput{
 					CertificateArn: &arn, Tags: keyList(keys, func(k *string) acmapi.Tag { return acmapi.Tag{Key: k} }),
 				})
+			},
+		},
+		"cloudwatch": tagger{
+			tagged: r.cloudwatch.Tagged,
+			tag: func(ctx context.Context, arn string, tags map[string]string) error {
+				return r.asCaller(ctx, "cloudwatch", "TagResource", &cloudwatchapi.TagResourceInput{
+					ResourceARN: &arn, Tags: tagList(tags, func(k, v *string) cloudwatchapi.Tag { return cloudwatchapi.Tag{Key: k, Value: v} }),
+				})
+			},
+			untag: func(ctx context.Context, arn string, keys []string) error {
+				return r.asCaller(ctx, "cloudwatch", "UntagResource", &cloudwatchapi.UntagResourceInput{ResourceARN: &arn, TagKeys: keys})
 			},
 		},
 		"elasticloadbalancing": tagger{

@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/resourcegroupstaggingapi/types"
 	"github.com/google/go-cmp/cmp"
 
+	cloudwatchapi "github.com/tarn-eks/tarn/internal/api/cloudwatch"
 	ec2api "github.com/tarn-eks/tarn/internal/api/ec2"
 	ecrapi "github.com/tarn-eks/tarn/internal/api/ecr"
 	iamapi "github.com/tarn-eks/tarn/internal/api/iam"
@@ -63,6 +64,12 @@ func TestTagging(t *testing.T) {
 		Url: new("https://issuer.example/id"), ClientIDList: []string{"sts.amazonaws.com"},
 	}).OpenIDConnectProviderArn
 	repository := *call[ecrapi.CreateRepositoryOutput](t, r, "ecr", "CreateRepository", &ecrapi.CreateRepositoryInput{RepositoryName: new("team/app")}).Repository.RepositoryArn
+	call[cloudwatchapi.PutMetricAlarmOutput](t, r, "cloudwatch", "PutMetricAlarm", &cloudwatchapi.PutMetricAlarmInput{
+		AlarmName: new("busy"), Namespace: new("AWS/EC2"), MetricName: new("CPUUtilization"), Statistic: cloudwatchapi.StatisticAverage,
+		Period: new(int32(60)), EvaluationPeriods: new(int32(1)), Threshold: new(70.0),
+		ComparisonOperator: cloudwatchapi.ComparisonOperatorGreaterThanThreshold,
+	})
+	alarm := r.scope().Of("cloudwatch", "alarm:busy")
 	vpcs := call[ec2api.DescribeVpcsOutput](t, r, "ec2", "DescribeVpcs", &ec2api.DescribeVpcsInput{}).Vpcs
 	groups := call[ec2api.DescribeSecurityGroupRulesOutput](t, r, "ec2", "DescribeSecurityGroupRules", &ec2api.DescribeSecurityGroupRulesInput{}).SecurityGroupRules
 	vpc := r.scope().Of("ec2", "vpc/%s", *vpcs[0].VpcId)
@@ -77,13 +84,13 @@ func TestTagging(t *testing.T) {
 		}
 		return out.FailedResourcesMap
 	}
-	if failed := tag(here, vpc, rule, cluster, repository); len(failed) != 0 {
+	if failed := tag(here, alarm, vpc, rule, cluster, repository); len(failed) != 0 {
 		t.Errorf("not tagged here: %v", failed)
 	}
 	if failed := tag(there, role, user, profile, allowed, provider); len(failed) != 0 {
 		t.Errorf("not tagged there: %v", failed)
 	}
-	if d := cmp.Diff([]string{rule, vpc, repository, cluster}, tagged(t, here, "team")); d != "" {
+	if d := cmp.Diff([]string{alarm, rule, vpc, repository, cluster}, tagged(t, here, "team")); d != "" {
 		t.Errorf("here: %s", d)
 	}
 	// Of IAM, users and roles are tagged and not listed.
@@ -106,6 +113,7 @@ func TestTagging(t *testing.T) {
 	for name, want := range map[string]string{
 		r.scope().Of("ec2", "vpc/vpc-0123456789abcdef0"):                                                "InvalidVpcID.NotFound",
 		r.scope().Of("ec2", "vpc/%s", strings.TrimPrefix(rule[strings.LastIndexByte(rule, '/'):], "/")): "InvalidVpcID.Malformed",
+		r.scope().Of("cloudwatch", "alarm:none"):                                                        "ResourceNotFoundException",
 		r.scope().Of("ec2", "spaceship/x-1"):                                                            "InvalidParameterException",
 		r.scope().Of("eks", "cluster/none"):                                                             "NotFoundException",
 		r.scope().Of("ecr", "repository/none"):                                                          "RepositoryNotFoundException",
@@ -127,7 +135,7 @@ func TestTagging(t *testing.T) {
 		}
 	}
 
-	for client, names := range map[*sdk.Client][]string{here: {vpc, rule, cluster, repository}, there: {role, user, profile, allowed, provider}} {
+	for client, names := range map[*sdk.Client][]string{here: {alarm, vpc, rule, cluster, repository}, there: {role, user, profile, allowed, provider}} {
 		out, err := client.UntagResources(t.Context(), &sdk.UntagResourcesInput{ResourceARNList: names, TagKeys: []string{"team"}})
 		if err != nil || len(out.FailedResourcesMap) != 0 {
 			t.Errorf("untagging: %v, %v", out, err)

@@ -130,7 +130,7 @@ func (s *Service) parse(ctx context.Context, operation string, names []string, m
 		_, ours := s.sources[a.Service]
 		switch {
 		case err != nil, utf8.RuneCountInString(name) > maxARN, a.Partition != arn.Partition(s.region),
-			ours && (a.Account == "" || !strings.Contains(a.Resource, "/")):
+			ours && (a.Account == "" || !strings.ContainsAny(a.Resource, "/:")):
 			return nil, invalid("%.1011s is not a valid AmazonResourceName (ARN)", name)
 		case a.Region != "" && a.Region != s.asked(ctx):
 			return nil, invalid("Region in the ARN %s does not match with the region in which %s API is invoked", name, operation)
