@@ -19,6 +19,7 @@ import (
 	"github.com/tarn-eks/tarn/internal/service/autoscaling"
 	"github.com/tarn-eks/tarn/internal/service/cloudwatch"
 	"github.com/tarn-eks/tarn/internal/service/eks"
+	"github.com/tarn-eks/tarn/internal/store"
 	"github.com/tarn-eks/tarn/internal/vpc"
 )
 
@@ -130,18 +131,20 @@ func (r meters) Answers(id string) bool {
 // loop's Clusters.
 type insights struct{ *Region }
 
-// Observed implements metering.Clusters.
+// Observed implements metering.Clusters: the clusters that log, as a cluster file's
+// cloudWatch says, and those with the add-on.
 func (r insights) Observed(ctx context.Context) ([]metering.ClusterSource, error) {
+	clusters, _, err := r.eks.Clusters.List(ctx, "")
+	if err != nil {
+		return nil, err
+	}
 	addons, _, err := r.eks.Addons.List(ctx, "")
 	if err != nil {
 		return nil, err
 	}
 	var sources []metering.ClusterSource
-	for _, item := range addons {
-		if item.Value.Name != eks.Observability || item.Value.Status != eks.Active {
-			continue
-		}
-		c, err := r.clusterConfig(ctx, item.Value.Cluster)
+	for _, name := range observed(clusters, addons) {
+		c, err := r.clusterConfig(ctx, name)
 		if err != nil {
 			return nil, err
 		}
@@ -152,6 +155,25 @@ func (r insights) Observed(ctx context.Context) ([]metering.ClusterSource, error
 		sources = append(sources, metering.NewClusterSource(c.Name, client))
 	}
 	return sources, nil
+}
+
+// observed are the names of the clusters that Container Insights is on for.
+func observed(clusters []store.Item[eks.Cluster], addons []store.Item[eks.Addon]) []string {
+	with := map[string]bool{}
+	for _, item := range addons {
+		if item.Value.Name == eks.Observability && item.Value.Status == eks.Active {
+			with[item.Value.Cluster] = true
+		}
+	}
+	var names []string
+	for _, item := range clusters {
+		c := item.Value
+		serves := c.Status == eks.Active || c.Status == eks.Updating
+		if serves && (with[c.Name] || len(c.LogTypes) > 0) {
+			names = append(names, c.Name)
+		}
+	}
+	return names
 }
 
 // advised are the clusters that serve: it is the advising loop's Clusters. Each
