@@ -33,11 +33,13 @@ func (r *Region) Up(ctx context.Context, cc *eksctl.ClusterConfig) error {
 		if err := r.noteFile(cc); err != nil {
 			return err
 		}
-		if err := r.createNetwork(ctx, cc); err != nil {
-			return err
-		}
 	}
 	err := r.progress.step("network", func(func(string)) (string, error) {
+		if cc != nil {
+			if err := r.createNetwork(ctx, cc); err != nil {
+				return "", err
+			}
+		}
 		if err := r.openNetworks(ctx); err != nil {
 			return "", err
 		}
@@ -51,44 +53,44 @@ func (r *Region) Up(ctx context.Context, cc *eksctl.ClusterConfig) error {
 		r.setCluster(cc.Name) // before the loops, which give it the known port
 	}
 	r.startLoops()
-	if cc != nil {
-		if err := r.createCluster(ctx, cc); err != nil {
-			r.setCluster(had)
-			return err
-		}
-	}
 	name := r.cluster()
-	have, err := r.eks.Clusters.Get(ctx, name)
-	if errors.Is(err, store.ErrNotFound) {
+	if _, err := r.eks.Clusters.Get(ctx, name); cc == nil && errors.Is(err, store.ErrNotFound) {
 		r.warn("cluster %s has been deleted; `tarn up -f FILE` makes one", name)
 		return nil
 	}
-	if err != nil {
-		return err
-	}
-	// One that has failed may do better now.
-	if err := r.eks.RetryCluster(ctx, have.Value); err != nil {
-		return err
-	}
 	err = r.progress.step("control plane", func(waiting func(string)) (string, error) {
+		if cc != nil {
+			if err := r.createCluster(ctx, cc); err != nil {
+				r.setCluster(had)
+				return "", err
+			}
+		}
+		have, err := r.eks.Clusters.Get(ctx, name)
+		if err != nil {
+			return "", err
+		}
+		// One that has failed may do better now.
+		if err := r.eks.RetryCluster(ctx, have.Value); err != nil {
+			return "", err
+		}
 		return r.awaitCluster(ctx, name, waiting)
 	})
 	if err != nil {
 		return err
 	}
-	if cc != nil {
-		if err := r.applyAddons(ctx, cc); err != nil {
-			return err
-		}
-		if err := r.applyNodegroups(ctx, cc); err != nil {
-			return err
-		}
-		// Not earlier: an Up that was interrupted before this is done again whole.
-		if err := r.rememberCluster(); err != nil {
-			return err
-		}
-	}
 	err = r.progress.step("nodes", func(waiting func(string)) (string, error) {
+		if cc != nil {
+			if err := r.applyAddons(ctx, cc); err != nil {
+				return "", err
+			}
+			if err := r.applyNodegroups(ctx, cc); err != nil {
+				return "", err
+			}
+			// Not earlier: an Up that was interrupted before this is done again whole.
+			if err := r.rememberCluster(); err != nil {
+				return "", err
+			}
+		}
 		return r.awaitNodes(ctx, name, waiting)
 	})
 	if err != nil {
