@@ -1,8 +1,9 @@
-"""Debian's aws CLI, loaded once: its modules take a second of CPU to load, and the
-scripts call it hundreds of times. This listens on the socket that it is told, and
-forks itself for each call. It ends when its standard input does.
+"""Debian's aws CLI, loaded once: its modules and the services' models take a second of
+CPU to load, and the scripts call it hundreds of times. This listens on the socket that
+it is told, and forks itself for each call. It ends when its standard input does.
 """
 
+import gc
 import json
 import os
 import random
@@ -13,9 +14,36 @@ import sys
 import threading
 import traceback
 
-import awscli.clidriver
+import awscli.clidriver  # before botocore, which it brings along
+from botocore.exceptions import UnknownServiceError
 
-awscli.clidriver.create_clidriver()  # loads the CLI's own plug-ins, too
+SERVICES = [
+    "acm", "autoscaling", "cloudwatch", "ec2", "ecr", "eks", "elb", "iam",
+    "resourcegroupstaggingapi", "route53", "sts",
+]
+
+
+def load():
+    """The CLI with all that it would load in each call."""
+    driver = awscli.clidriver.create_clidriver()
+    commands = driver._get_command_table()
+    loader = driver.session.get_component("data_loader")
+    for service in SERVICES:
+        commands[service]._get_command_table()
+        for kind in ["paginators-1", "waiters-2", "endpoint-rule-set-1"]:
+            try:
+                loader.load_service_model(service, kind)
+            except UnknownServiceError:
+                pass  # it has none
+    for name in ["endpoints", "partitions"]:
+        loader.load_data(name)
+    driver.session._config = driver.session._profile_map = None  # the caller's count
+    gc.collect()
+    gc.freeze()  # or a child would copy all of it, to mark it
+    return driver
+
+
+driver = load()
 
 
 def ended_with(conn):
@@ -43,7 +71,7 @@ def serve(conn):
     threading.Thread(target=ended_with, args=(conn,), daemon=True).start()
     code = 255
     try:
-        code = awscli.clidriver.main()
+        code = awscli.clidriver.AWSCLIEntryPoint(driver).main(call["args"])
     except SystemExit as e:
         code = e.code if isinstance(e.code, int) else 1
     except BaseException:

@@ -212,16 +212,18 @@ func kubectlProgram() {
 	become(append([]string{"tarn", "kubectl", "--namespace", os.Getenv("NAMESPACE")}, os.Args[1:]...))
 }
 
-// awsProgram is `aws` in the scripts: Debian's CLI, through `tarn aws` as the
-// account's root, or as whom the command `as` has chosen.
+// awsProgram is `aws` in the scripts: Debian's CLI for the region, as the account's
+// root, or as whom the command `as` has chosen.
 func awsProgram() {
 	args := os.Args[1:]
-	switch {
-	case os.Getenv("AWS_ENDPOINT_URL") != "": // `tarn aws` has set it, and calls this
-	case os.Getenv("AWS_ACCESS_KEY_ID") == "":
-		become(append([]string{"tarn", "aws"}, args...))
-	default:
+	if os.Getenv("AWS_ENDPOINT_URL") == "" { // else `tarn aws` has set it, and calls this
 		args = append([]string{"--endpoint-url", "http://127.0.0.1:" + os.Getenv("ENDPOINT_PORT")}, args...)
+		if os.Getenv("AWS_ACCESS_KEY_ID") == "" {
+			// As `tarn env` says, which takes longer to ask.
+			if err := os.Setenv("AWS_SHARED_CREDENTIALS_FILE", filepath.Join(os.Getenv("TARN_DATA_DIR"), "credentials")); err != nil {
+				fail(err)
+			}
+		}
 	}
 	status, err := callAWSCLI(os.Getenv(awsCLISocket), args)
 	if err != nil {
