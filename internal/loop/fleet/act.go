@@ -31,14 +31,14 @@ func (l *Loop) act(ctx context.Context, s seen, d Decision) error {
 		errs = append(errs, unless(l.Balancers.Deregister(ctx, name, instances), "deregistering from "+name))
 	}
 	errs = append(errs, l.refresh(ctx, s, d))
-	failures := 0
+	var failed []string // subnets
 	for _, launch := range d.Launch {
 		if err := l.launch(ctx, s, launch); err != nil && ctx.Err() == nil {
-			failures++
+			failed = append(failed, launch.Subnet)
 			errs = append(errs, l.failed(ctx, s, launch, err))
 		}
 	}
-	errs = append(errs, l.note(ctx, s, d, failures))
+	errs = append(errs, l.note(ctx, s, d, failed))
 	if d.Removed {
 		errs = append(errs, unless(l.AutoScaling.RemoveGroup(ctx, s.item), "removing"))
 	}
@@ -167,19 +167,24 @@ func (l *Loop) refresh(ctx context.Context, s seen, d Decision) error {
 }
 
 // note records in the group what the decision has come to.
-func (l *Loop) note(ctx context.Context, s seen, d Decision, failures int) error {
+func (l *Loop) note(ctx context.Context, s seen, d Decision, failed []string) error {
 	_, err := l.AutoScaling.Groups.Modify(ctx, s.Group.Name, func(g *autoscaling.Group) error {
 		if g.ID != s.Group.ID {
 			return nil
 		}
 		switch {
-		case failures > 0:
+		case len(failed) > 0:
 			g.Failures++
+			for _, subnet := range failed {
+				if !slices.Contains(g.FailedIn, subnet) {
+					g.FailedIn = append(g.FailedIn, subnet)
+				}
+			}
 			g.RetryAt = l.now().Add(backoff(l.retry(), g.Failures))
 		case len(d.Launch) > 0:
-			g.Failures, g.RetryAt = 0, time.Time{}
+			g.Failures, g.FailedIn, g.RetryAt = 0, nil, time.Time{}
 		}
-		if told := len(s.Group.Reasons); d.Told && failures == 0 && len(g.Reasons) >= told && slices.Equal(g.Reasons[:told], s.Group.Reasons) {
+		if told := len(s.Group.Reasons); d.Told && len(failed) == 0 && len(g.Reasons) >= told && slices.Equal(g.Reasons[:told], s.Group.Reasons) {
 			g.Reasons = g.Reasons[told:]
 		}
 		if d.scaled() {

@@ -21,6 +21,11 @@ func TestSize(t *testing.T) {
 	}
 	later := sized(1)
 	later.RetryAt = now.Add(time.Second)
+	failed := func(n int, subnets ...string) autoscaling.Group {
+		g := sized(n)
+		g.FailedIn = subnets
+		return g
+	}
 	for _, test := range []struct {
 		name    string
 		group   autoscaling.Group
@@ -51,6 +56,9 @@ func TestSize(t *testing.T) {
 		{"launching is suspended", suspended(1, autoscaling.Launch), nil, nil},
 		{"terminating is suspended", suspended(0, autoscaling.Terminate), []string{"i-1 a InService"}, nil},
 		{"after a failure it waits", later, nil, nil},
+		{"where launches failed none is tried", failed(3, "subnet-a"), []string{"i-1 b InService"}, []string{"launch 1 in subnet-b", "launch 1 in subnet-c"}},
+		{"but where they all did", failed(2, "subnet-a", "subnet-b", "subnet-c"), []string{"i-1 a InService"}, []string{"launch 1 in subnet-b"}},
+		{"nor is it moved there", failed(2, "subnet-a", "subnet-c"), []string{"i-1 b InService", "i-2 b InService"}, nil},
 		{"weights", sized(4), []string{"i-1 a InService weight=3"}, []string{"launch 1 in subnet-b"}},
 		{"weights do not go below", sized(4), []string{"i-1 a InService weight=3", "i-2 b InService weight=3"}, nil},
 		{"an instance without a member", sized(1), []string{"i-1 a InService"}, nil},

@@ -29,7 +29,7 @@ func (p *planner) size() {
 // rebalance has an instance launched in the zone with the fewest, before one of
 // the zone with the most ends.
 func (p *planner) rebalance() {
-	if p.surge > 0 || p.suspends(autoscaling.AZRebalance) || p.suspends(autoscaling.Launch) || p.suspends(autoscaling.Terminate) || p.inServiceCapacity() != p.Group.Desired {
+	if p.surge > 0 || len(p.Group.FailedIn) > 0 || p.suspends(autoscaling.AZRebalance) || p.suspends(autoscaling.Launch) || p.suspends(autoscaling.Terminate) || p.inServiceCapacity() != p.Group.Desired {
 		return
 	}
 	count := map[string]int{}
@@ -125,9 +125,13 @@ func (p *planner) launch(n int, cause string, warmOnes bool) {
 
 // spread chooses a subnet for each of n instances: in the zone with the fewest of
 // those that are counted, or of those of them that are not to be replaced some day,
-// and there the subnet with the fewest.
+// and there the subnet with the fewest. Where launches have failed lately it goes
+// only if they have everywhere.
 func (p *planner) spread(n int, counted func(*member) bool) []string {
-	zones, fresh, subnets := map[string]int{}, map[string]int{}, map[string]int{}
+	zones, fresh, subnets, failed := map[string]int{}, map[string]int{}, map[string]int{}, map[string]int{}
+	for _, subnet := range p.Group.FailedIn {
+		failed[subnet] = 1
+	}
 	for _, m := range p.which(counted) {
 		zones[m.Zone]++
 		subnets[m.Subnet]++
@@ -139,7 +143,7 @@ func (p *planner) spread(n int, counted func(*member) bool) []string {
 	for range n {
 		least := slices.MinFunc(p.Group.Subnets, func(a, b string) int {
 			x, y := p.Zones[a], p.Zones[b]
-			return cmp.Or(cmp.Compare(zones[x], zones[y]), cmp.Compare(fresh[x], fresh[y]), cmp.Compare(subnets[a], subnets[b]))
+			return cmp.Or(cmp.Compare(failed[a], failed[b]), cmp.Compare(zones[x], zones[y]), cmp.Compare(fresh[x], fresh[y]), cmp.Compare(subnets[a], subnets[b]))
 		})
 		zones[p.Zones[least]]++
 		fresh[p.Zones[least]]++

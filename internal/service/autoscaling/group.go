@@ -62,9 +62,10 @@ type Group struct {
 	// desired capacity from 1 to 2."). Loop fleet takes them for the cause of the
 	// next activity and clears them.
 	Reasons []string
-	// Failures counts launches that failed one after the other, and RetryAt is
-	// when the next is tried.
+	// Failures counts launches that failed one after the other, FailedIn are their
+	// subnets, and RetryAt is when the next is tried.
 	Failures int
+	FailedIn []string
 	RetryAt  time.Time
 }
 
