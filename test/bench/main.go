@@ -1,8 +1,8 @@
 // Command bench measures a region and prints a table: how long it takes to come
 // up, to have an application answer over HTTPS, and to have an extra instance;
-// what it needs while idle; how fast it answers AWS's clients; and how its load
-// balancer does beside others. It starts regions of its own, needs root, and is
-// never part of a test.
+// what it needs while idle; how fast it answers AWS's clients, and scales; and
+// how its load balancer does beside others. It starts regions of its own, needs
+// root, and is never part of a test.
 //
 //	go run ./test/bench -tarn bin/tarn
 package main
@@ -40,6 +40,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	tarn := flags.String("tarn", "bin/tarn", "the binary to measure")
+	planner := flags.String("planner", "bin/autoscaler.test", "the test binary of internal/autoscaler, which `make bench` builds")
 	runs := flags.Int("n", 5, "how often to measure each time")
 	idle := flags.Duration("idle", 30*time.Second, "how long to watch an idle region")
 	load := flags.Duration("load", 10*time.Second, "how long to send requests each time")
@@ -53,7 +54,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	if *runs < 1 {
 		return errors.New("-n must be at least 1")
 	}
-	if os.Geteuid() != 0 && *only != "balancing" {
+	if os.Geteuid() != 0 && *only != "balancing" && *only != "planning" {
 		return errors.New("regions need root: run it with sudo")
 	}
 	binary, err := filepath.Abs(*tarn)
@@ -83,6 +84,8 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		{"https", func() ([]row, error) { return b.https(ctx, *runs) }},
 		{"rest", func() ([]row, error) { return b.rest(ctx, *idle) }},
 		{"calls", func() ([]row, error) { return b.calls(ctx, *runs, *load) }},
+		{"scaling", func() ([]row, error) { return b.scaling(ctx, *runs) }},
+		{"planning", func() ([]row, error) { return planning(ctx, *planner, *runs) }},
 		{"balancing", func() (_ []row, err error) {
 			compared, err = balancing(ctx, b.scratch, *runs, *load)
 			return nil, err
@@ -102,7 +105,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 }
 
 // partNames are the parts in the order in which they are measured.
-const partNames = "start, https, rest, calls, balancing"
+const partNames = "start, https, rest, calls, scaling, planning, balancing"
 
 type bench struct{ binary, dir, scratch string }
 
