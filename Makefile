@@ -123,6 +123,7 @@ fuzz: ## Each fuzz target for FUZZTIME (10s)
 .PHONY: bench
 bench: build ## Measure a region, and its load balancer beside HAProxy and nginx, as root
 	@scripts/setup bench
+	$(GO_TEST) -c -o bin/autoscaler.test ./internal/autoscaler
 	go run $(if $(SUDO),-exec sudo) ./test/bench
 
 .PHONY: help

@@ -143,15 +143,7 @@ func (c *child) memory() (memory, error) {
 	if err != nil {
 		return memory{}, err
 	}
-	var sum memory
-	for _, pid := range pids {
-		m, err := memoryOf(pid)
-		if err != nil {
-			return memory{}, err
-		}
-		sum.rss, sum.pss, sum.private = sum.rss+m.rss, sum.pss+m.pss, sum.private+m.private
-	}
-	return sum, nil
+	return memoryOfAll(pids)
 }
 
 // freePorts are n loopback ports that nothing listens on, below those that the

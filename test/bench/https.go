@@ -106,30 +106,35 @@ func (s *site) steps() []step {
 	}
 }
 
-// up starts a region on ports that are free, and makes clients for it.
+// up starts the site's region, and makes clients for it.
 func (s *site) up(ctx context.Context) error {
-	free, err := freePorts(6)
+	cfg, id, err := s.upAside(ctx)
 	if err != nil {
 		return err
 	}
-	s.ports = region.Ports{Endpoint: free[0], API: free[1], Registry: free[2], DNS: free[3], HTTPS: free[4], HTTP: free[5]}
-	err = s.tarn(ctx, "up", fmt.Sprintf("--endpoint-port=%d", s.ports.Endpoint), fmt.Sprintf("--api-port=%d", s.ports.API),
-		fmt.Sprintf("--registry-port=%d", s.ports.Registry), fmt.Sprintf("--dns-port=%d", s.ports.DNS),
-		fmt.Sprintf("--https-port=%d", s.ports.HTTPS), fmt.Sprintf("--http-port=%d", s.ports.HTTP))
-	if err != nil {
-		return err
-	}
-	root, err := region.LoadCredentials(s.dir)
-	if err != nil {
-		return err
-	}
-	id, err := region.LoadIdentity(s.dir)
-	if err != nil {
-		return err
-	}
-	cfg := configuration(id, root.AccessKeyID, root.SecretAccessKey)
+	s.ports = id.Ports
 	s.certificates, s.names, s.balancers = acm.NewFromConfig(cfg), route53.NewFromConfig(cfg), elb.NewFromConfig(cfg)
 	return nil
+}
+
+// upAside starts a region on ports that are free, and says how to call it.
+func (b bench) upAside(ctx context.Context) (aws.Config, region.Identity, error) {
+	free, err := freePorts(6)
+	if err != nil {
+		return aws.Config{}, region.Identity{}, err
+	}
+	err = b.tarn(ctx, "up", fmt.Sprintf("--endpoint-port=%d", free[0]), fmt.Sprintf("--api-port=%d", free[1]),
+		fmt.Sprintf("--registry-port=%d", free[2]), fmt.Sprintf("--dns-port=%d", free[3]),
+		fmt.Sprintf("--https-port=%d", free[4]), fmt.Sprintf("--http-port=%d", free[5]))
+	if err != nil {
+		return aws.Config{}, region.Identity{}, err
+	}
+	root, err := region.LoadCredentials(b.dir)
+	if err != nil {
+		return aws.Config{}, region.Identity{}, err
+	}
+	id, err := region.LoadIdentity(b.dir)
+	return configuration(id, root.AccessKeyID, root.SecretAccessKey), id, err
 }
 
 // certify requests a certificate and proves by a record that the name is ours.
@@ -197,29 +202,35 @@ func (s *site) record(ctx context.Context, set types.ResourceRecordSet) error {
 // certificateARN is the one that the lesson tells people to replace.
 var certificateARN = regexp.MustCompile(`arn:aws:acm:[^\s"']+`)
 
-// withCertificate is a manifest with the ARN of another certificate in it.
-func withCertificate(manifest []byte, arn string) ([]byte, error) {
-	if n := len(certificateARN.FindAll(manifest, -1)); n != 1 {
-		return nil, fmt.Errorf("the manifest has %d certificates' ARNs, not one to replace", n)
+// filledIn is a manifest in which the one place that people are told to replace
+// is replaced.
+func filledIn(manifest []byte, place *regexp.Regexp, value string) ([]byte, error) {
+	if n := len(place.FindAll(manifest, -1)); n != 1 {
+		return nil, fmt.Errorf("the manifest has %d places like %s, not one to replace", n, place)
 	}
-	return certificateARN.ReplaceAllLiteral(manifest, []byte(arn)), nil
+	return place.ReplaceAllLiteral(manifest, []byte(value)), nil
+}
+
+// apply applies a manifest with a place filled in.
+func (b bench) apply(ctx context.Context, manifest string, place *regexp.Regexp, value string) error {
+	text, err := os.ReadFile(manifest)
+	if err != nil {
+		return err
+	}
+	if text, err = filledIn(text, place, value); err != nil {
+		return fmt.Errorf("%s: %w", manifest, err)
+	}
+	file := filepath.Join(b.scratch, filepath.Base(manifest))
+	if err := os.WriteFile(file, text, 0o644); err != nil {
+		return err
+	}
+	return b.tarn(ctx, "kubectl", "apply", "-f", file)
 }
 
 // balance applies the lesson's Service and waits until the cloud controller
 // manager says where its load balancer is.
 func (s *site) balance(ctx context.Context) error {
-	manifest, err := os.ReadFile(filepath.Join(pages, "service-https.yaml"))
-	if err != nil {
-		return err
-	}
-	if manifest, err = withCertificate(manifest, s.certificate); err != nil {
-		return err
-	}
-	file := filepath.Join(s.scratch, "service-https.yaml")
-	if err := os.WriteFile(file, manifest, 0o644); err != nil {
-		return err
-	}
-	if err := s.tarn(ctx, "kubectl", "apply", "-f", file); err != nil {
+	if err := s.apply(ctx, filepath.Join(pages, "service-https.yaml"), certificateARN, s.certificate); err != nil {
 		return err
 	}
 	const path = `{.status.loadBalancer.ingress[0].hostname}`
@@ -328,8 +339,12 @@ func await(ctx context.Context, what string, done func(context.Context) (bool, e
 	again := time.NewTicker(often)
 	defer again.Stop()
 	for {
-		if ok, err := done(ctx); ok || err != nil {
-			return err
+		ok, err := done(ctx)
+		if err != nil {
+			return fmt.Errorf("waiting for %s: %w", what, err)
+		}
+		if ok {
+			return nil
 		}
 		select {
 		case <-again.C:

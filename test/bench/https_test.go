@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-func TestWithCertificate(t *testing.T) {
+func TestFilledIn(t *testing.T) {
 	const mine = "arn:aws:acm:ap-northeast-2:000000000000:certificate/mine"
 	lesson, err := os.ReadFile(filepath.Join("..", "..", pages, "service-https.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := withCertificate(lesson, mine)
+	got, err := filledIn(lesson, certificateARN, mine)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,7 +25,7 @@ func TestWithCertificate(t *testing.T) {
 		t.Errorf("%s", text)
 	}
 	for _, manifest := range []string{"kind: Service\n", "a: arn:aws:acm:x\nb: arn:aws:acm:y\n"} {
-		if got, err := withCertificate([]byte(manifest), mine); err == nil {
+		if got, err := filledIn([]byte(manifest), certificateARN, mine); err == nil {
 			t.Errorf("%q became %q, want an error", manifest, got)
 		}
 	}

@@ -1,15 +1,14 @@
 // Command bench measures a region and prints a table: how long it takes to come
 // up, to have an application answer over HTTPS, and to have an extra instance;
-// what it needs while idle; how fast it answers AWS's clients; and how its load
-// balancer does beside others. It starts regions of its own, needs root, and is
-// never part of a test.
+// what it needs while idle; how fast it answers AWS's clients, and scales; and
+// how its load balancer does beside others. It starts regions of its own, needs
+// root, and is never part of a test.
 //
 //	go run ./test/bench -tarn bin/tarn
 package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -24,7 +23,6 @@ import (
 	"time"
 
 	"github.com/tarn-eks/tarn/internal/eksctl"
-	"github.com/tarn-eks/tarn/internal/region"
 )
 
 func main() {
@@ -42,6 +40,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	tarn := flags.String("tarn", "bin/tarn", "the binary to measure")
+	planner := flags.String("planner", "bin/autoscaler.test", "the test binary of internal/autoscaler, which `make bench` builds")
 	runs := flags.Int("n", 5, "how often to measure each time")
 	idle := flags.Duration("idle", 30*time.Second, "how long to watch an idle region")
 	load := flags.Duration("load", 10*time.Second, "how long to send requests each time")
@@ -55,7 +54,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	if *runs < 1 {
 		return errors.New("-n must be at least 1")
 	}
-	if os.Geteuid() != 0 && *only != "balancing" {
+	if os.Geteuid() != 0 && *only != "balancing" && *only != "planning" {
 		return errors.New("regions need root: run it with sudo")
 	}
 	binary, err := filepath.Abs(*tarn)
@@ -85,6 +84,8 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		{"https", func() ([]row, error) { return b.https(ctx, *runs) }},
 		{"rest", func() ([]row, error) { return b.rest(ctx, *idle) }},
 		{"calls", func() ([]row, error) { return b.calls(ctx, *runs, *load) }},
+		{"scaling", func() ([]row, error) { return b.scaling(ctx, *runs) }},
+		{"planning", func() ([]row, error) { return planning(ctx, *planner, *runs) }},
 		{"balancing", func() (_ []row, err error) {
 			compared, err = balancing(ctx, b.scratch, *runs, *load)
 			return nil, err
@@ -104,7 +105,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 }
 
 // partNames are the parts in the order in which they are measured.
-const partNames = "start, https, rest, calls, balancing"
+const partNames = "start, https, rest, calls, scaling, planning, balancing"
 
 type bench struct{ binary, dir, scratch string }
 
@@ -165,118 +166,4 @@ func (b bench) starts(ctx context.Context, runs int) ([]row, error) {
 		}
 	}
 	return []row{up, again, extra}, nil
-}
-
-// settle brings the region up and waits until it rests. A new region has images
-// to unpack and caches to fill; rest begins when its processes use less than a
-// tenth of a core.
-func (b bench) settle(ctx context.Context) error {
-	if err := b.tarn(ctx, "up"); err != nil {
-		return err
-	}
-	for {
-		busy, err := b.cpu(ctx, 2*time.Second)
-		if err != nil || busy < 10 {
-			return err
-		}
-	}
-}
-
-// rest measures a region that nobody uses.
-func (b bench) rest(ctx context.Context, idle time.Duration) ([]row, error) {
-	if err := b.settle(ctx); err != nil {
-		return nil, err
-	}
-	percent, err := b.cpu(ctx, idle)
-	if err != nil {
-		return nil, err
-	}
-	groups, err := b.processes(ctx)
-	if err != nil {
-		return nil, err
-	}
-	const counted = ", shared pages counted once"
-	const both, each = "region and control plane", "an instance, with kube-proxy and its pods' shims"
-	sum, sumShared := row{what: both, unit: "MB", target: 450}, row{what: both + counted, unit: "MB", target: 450}
-	one, oneShared := row{what: each, unit: "MB", target: 200}, row{what: each + counted, unit: "MB", target: 200}
-	var whole memory
-	for _, g := range groups {
-		var size memory
-		for _, pid := range g.pids {
-			m, err := memoryOf(pid)
-			if err != nil {
-				return nil, err
-			}
-			size.rss, size.pss = size.rss+m.rss, size.pss+m.pss
-		}
-		if g.instance {
-			one.values, oneShared.values = append(one.values, size.rss), append(oneShared.values, size.pss)
-		} else {
-			whole.rss, whole.pss = whole.rss+size.rss, whole.pss+size.pss
-		}
-	}
-	sum.values, sumShared.values = []float64{whole.rss}, []float64{whole.pss}
-	cpu := row{what: "idle CPU, region and three nodes", unit: "% of a core", target: 15, values: []float64{percent}}
-	return []row{sum, sumShared, one, oneShared, cpu}, nil
-}
-
-// group is the processes of one part of the region.
-type group struct {
-	instance bool
-	pids     []int
-}
-
-func (b bench) processes(ctx context.Context) ([]group, error) {
-	out, err := exec.CommandContext(ctx, b.binary, "--data-dir", b.dir, "status", "-o", "json").Output()
-	if err != nil {
-		return nil, fmt.Errorf("asking for the region's processes: %w", err)
-	}
-	var status region.Status
-	if err := json.Unmarshal(out, &status); err != nil {
-		return nil, err
-	}
-	var groups []group
-	for _, p := range status.Processes {
-		g := group{instance: strings.HasPrefix(p.Name, "i-"), pids: []int{p.PID}}
-		if g.instance {
-			if g.pids, err = cgroupMates(p.PID); err != nil {
-				return nil, err
-			}
-		}
-		groups = append(groups, g)
-	}
-	return groups, nil
-}
-
-// cpu is the share of one core that all the region's processes use, in percent.
-func (b bench) cpu(ctx context.Context, during time.Duration) (float64, error) {
-	total := func() (float64, error) {
-		groups, err := b.processes(ctx)
-		if err != nil {
-			return 0, err
-		}
-		sum := 0.0
-		for _, g := range groups {
-			for _, pid := range g.pids {
-				s, err := cpuSeconds(pid)
-				if err != nil {
-					return 0, err
-				}
-				sum += s
-			}
-		}
-		return sum, nil
-	}
-	began := time.Now()
-	before, err := total()
-	if err != nil {
-		return 0, err
-	}
-	select {
-	case <-time.After(during):
-	case <-ctx.Done():
-		return 0, ctx.Err()
-	}
-	after, err := total()
-	return (after - before) / time.Since(began).Seconds() * 100, err
 }

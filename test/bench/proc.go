@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -26,6 +25,18 @@ func memoryOf(pid int) (memory, error) {
 		return m, fmt.Errorf("memory of process %d: %w", pid, err)
 	}
 	return m, nil
+}
+
+// memoryOfAll is what several processes have together.
+func memoryOfAll(pids []int) (sum memory, err error) {
+	for _, pid := range pids {
+		m, err := memoryOf(pid)
+		if err != nil {
+			return memory{}, err
+		}
+		sum.rss, sum.pss, sum.private = sum.rss+m.rss, sum.pss+m.pss, sum.private+m.private
+	}
+	return sum, nil
 }
 
 func parseRollup(text string) (m memory, err error) {
@@ -71,42 +82,4 @@ func cpuSeconds(pid int) (float64, error) {
 	}
 	system, err := strconv.Atoi(fields[12])
 	return float64(user+system) / ticks, err
-}
-
-// cgroupMates are the processes in the same cgroup: an instance's own and the
-// shims of its pods.
-func cgroupMates(pid int) ([]int, error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
-	if err != nil {
-		return nil, err
-	}
-	for line := range strings.Lines(string(data)) {
-		_, rest, _ := strings.Cut(strings.TrimSpace(line), ":")
-		controllers, path, _ := strings.Cut(rest, ":")
-		dir := "/sys/fs/cgroup"
-		switch controllers {
-		case "memory": // cgroup v1
-			dir = filepath.Join(dir, "memory")
-		case "": // cgroup v2, if it has controllers
-			if _, err := os.Stat(filepath.Join(dir, "cgroup.controllers")); err != nil {
-				continue
-			}
-		default:
-			continue
-		}
-		procs, err := os.ReadFile(filepath.Join(dir, path, "cgroup.procs"))
-		if err != nil {
-			return nil, err
-		}
-		var pids []int
-		for field := range strings.FieldsSeq(string(procs)) {
-			p, err := strconv.Atoi(field)
-			if err != nil {
-				return nil, err
-			}
-			pids = append(pids, p)
-		}
-		return pids, nil
-	}
-	return nil, fmt.Errorf("process %d is in no memory cgroup", pid)
 }
