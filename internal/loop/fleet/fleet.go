@@ -187,7 +187,7 @@ func (l *Loop) reconcileGroup(ctx context.Context, s seen) (wake time.Time, err 
 }
 
 // readBalancers reads the group's load balancers, and those that it had and that
-// still have its members.
+// still have its members or drain them.
 func (l *Loop) readBalancers(ctx context.Context, s *seen) (err error) {
 	names := slices.Clone(s.Group.LoadBalancers)
 	for _, name := range l.had[s.Group.ID] {
@@ -203,7 +203,12 @@ func (l *Loop) readBalancers(ctx context.Context, s *seen) (err error) {
 	}
 	s.Left = slices.DeleteFunc(s.Left, func(name string) bool {
 		ours := func(id string) bool { return s.items[id].Key != "" }
-		return !slices.ContainsFunc(s.Balancers[name].Registered, ours)
+		b := s.Balancers[name]
+		if slices.ContainsFunc(b.Registered, ours) || slices.ContainsFunc(b.Draining, ours) {
+			return false
+		}
+		delete(s.Balancers, name) // it is not to get any
+		return true
 	})
 	l.had[s.Group.ID] = slices.Concat(s.Group.LoadBalancers, s.Left)
 	return nil

@@ -191,7 +191,14 @@ func TestLoadBalancersDrain(t *testing.T) {
 	// Taken from the group, it loses the group's instances.
 	f.change(func(g *autoscaling.Group) { g.LoadBalancers = nil })
 	f.awaitRegistered(0)
+	f.desire(2)
+	f.inService(2)
+	if again := f.registered(); len(again) > 0 {
+		t.Errorf("it has got them again: %v", again)
+	}
 	f.set(func() { f.lb.Draining = nil })
+	f.desire(1)
+	left = f.inService(1)
 	f.change(func(g *autoscaling.Group) { g.LoadBalancers = []string{"lb"} })
 	f.awaitRegistered(1)
 	f.set(func() { f.lb.Failing = f.lb.Registered })
