@@ -118,7 +118,7 @@ func (s *Service) groupOut(g Group, members []Member) autoscalingapi.AutoScaling
 }
 
 // present is the list as it is in a reply: there, if empty.
-func present(list []string) []string { return slices.Concat([]string{}, list) }
+func present[T any](list []T) []T { return append([]T{}, list...) }
 
 func (m Member) out() autoscalingapi.Instance {
 	out := autoscalingapi.Instance{

@@ -52,6 +52,17 @@ func TestCreate(t *testing.T) {
 	same(t, "hook", fmt.Sprint(*h.LifecycleHookName, *h.HeartbeatTimeout, *h.GlobalTimeout, *h.DefaultResult), "drain60 6000ABANDON")
 }
 
+// A list that is empty is in the answer, as on AWS: `length(LoadBalancerNames)` of
+// the aws CLI is 0, and no error.
+func TestEmptyListsAreThere(t *testing.T) {
+	f := newFixture(t)
+	f.create("web", 0, 1, 0)
+	g := f.describe("web")
+	if g.LoadBalancerNames == nil || g.TargetGroupARNs == nil || g.Instances == nil || g.SuspendedProcesses == nil || g.TrafficSources == nil {
+		t.Errorf("%+v", g)
+	}
+}
+
 func TestCreateFails(t *testing.T) {
 	f := newFixture(t)
 	f.create("here", 0, 1, 0)

@@ -176,7 +176,7 @@ func (s *Service) DescribeLaunchConfigurations(ctx context.Context, in *autoscal
 	out := &autoscalingapi.DescribeLaunchConfigurationsOutput{LaunchConfigurations: []autoscalingapi.LaunchConfiguration{}, NextToken: next}
 	for _, it := range items {
 		c := it.Value
-		devices := slices.Concat([]autoscalingapi.BlockDeviceMapping{}, c.Devices)
+		devices := present(c.Devices)
 		out.LaunchConfigurations = append(out.LaunchConfigurations, autoscalingapi.LaunchConfiguration{
 			LaunchConfigurationName: &c.Name, LaunchConfigurationARN: new(s.configurationARN(c)), CreatedTime: &c.Created,
 			ImageId: &c.Image, InstanceType: &c.Type, KeyName: &c.Key, SecurityGroups: present(c.SecurityGroups), UserData: &c.UserData,

@@ -187,7 +187,7 @@ func (s *Service) policyOut(p Policy, alarms []string) autoscalingapi.ScalingPol
 	out := autoscalingapi.ScalingPolicy{
 		AutoScalingGroupName: &p.Group, PolicyName: &p.Name, PolicyARN: new(s.PolicyARN(p)), PolicyType: &p.Type,
 		AdjustmentType: pointer(p.AdjustmentType), MetricAggregationType: pointer(p.Aggregation), Alarms: s.alarmsOut(alarms),
-		StepAdjustments: slices.Concat([]autoscalingapi.StepAdjustment{}, p.Steps), TargetTrackingConfiguration: p.Target,
+		StepAdjustments: present(p.Steps), TargetTrackingConfiguration: p.Target,
 		PredictiveScalingConfiguration: p.Predictive, Enabled: new(!p.Disabled),
 	}
 	if p.Type == SimpleScaling {
