@@ -35,7 +35,8 @@ func (r *Region) startLoops() {
 		r.mu.Unlock()
 		provisioning := &provisioning.Loop{EKS: r.eks, Host: controlPlanes{r}, Network: clusterNetwork{r}, Logger: r.logger}
 		fleet := &fleet.Loop{
-			AutoScaling: r.autoscaling, EC2: r.ec2, Client: r.store.Client(), Balancers: groupBalancers{r}, Logger: r.logger,
+			AutoScaling: r.autoscaling, EC2: r.ec2, Client: r.store.Client(), Balancers: groupBalancers{r},
+			Alarms: r.cloudwatch.Alarms, Logger: r.logger,
 		}
 		nodegroups := &nodegroups.Loop{
 			AutoScaling: r.autoscaling, EC2: r.ec2, EKS: r.eks, Client: r.store.Client(), Logger: r.logger,

@@ -16,6 +16,7 @@ import (
 	autoscalingapi "github.com/tarn-eks/tarn/internal/api/autoscaling"
 	ec2api "github.com/tarn-eks/tarn/internal/api/ec2"
 	"github.com/tarn-eks/tarn/internal/service/autoscaling"
+	"github.com/tarn-eks/tarn/internal/service/cloudwatch"
 	"github.com/tarn-eks/tarn/internal/service/ec2"
 	"github.com/tarn-eks/tarn/internal/store"
 	"github.com/tarn-eks/tarn/internal/store/storetest"
@@ -99,6 +100,7 @@ func (f *fixture) start() {
 	ctx, cancel := context.WithCancel(f.Context())
 	loop := &Loop{
 		AutoScaling: f.scaling, EC2: f.ec2, Client: f.server.Client(), Balancers: &f.balancers,
+		Alarms: store.NewCollection[cloudwatch.Alarm](f.server.Client(), "alarms"),
 		Logger: slog.New(slog.NewTextHandler(&f.log, nil)), Retry: time.Millisecond, Now: f.now,
 	}
 	f.ended = make(chan error, 1)

@@ -16,6 +16,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/tarn-eks/tarn/internal/service/autoscaling"
+	"github.com/tarn-eks/tarn/internal/service/cloudwatch"
 	"github.com/tarn-eks/tarn/internal/service/ec2"
 	"github.com/tarn-eks/tarn/internal/store"
 )
@@ -36,8 +37,9 @@ type Balancers interface {
 type Loop struct {
 	AutoScaling *autoscaling.Service
 	EC2         *ec2.Service
-	Client      *clientv3.Client // of the store that both are in
-	Balancers   Balancers        // nil: there are none
+	Client      *clientv3.Client                    // of the store that both are in
+	Balancers   Balancers                           // nil: there are none
+	Alarms      *store.Collection[cloudwatch.Alarm] // which instance refreshes watch
 	Logger      *slog.Logger
 	// Retry is the pause after a failure, and after the first of several launches
 	// that fail; 0 means two seconds.
@@ -58,11 +60,11 @@ func (l *Loop) now() time.Time {
 	return time.Now()
 }
 
-// Run acts on every change of a group, a member, an instance or a load balancer,
-// and when a time has come that a decision waits for, until ctx ends.
+// Run acts on every change of a group, a member, an instance, an alarm or a load
+// balancer, and when a time has come that a decision waits for, until ctx ends.
 func (l *Loop) Run(ctx context.Context) error {
 	views := store.FollowAll(ctx, store.NewView(l.AutoScaling.Groups), store.NewView(l.AutoScaling.Members),
-		store.NewView(l.AutoScaling.Refreshes), store.NewView(l.EC2.Instances))
+		store.NewView(l.AutoScaling.Refreshes), store.NewView(l.EC2.Instances), store.NewView(l.Alarms))
 	defer views.Close()
 	l.had = map[string][]string{}
 	var again <-chan time.Time
@@ -182,8 +184,28 @@ func (l *Loop) reconcileGroup(ctx context.Context, s seen) (wake time.Time, err 
 	if err := l.readBalancers(ctx, &s); err != nil {
 		return wake, err
 	}
+	if s.Alarm, err = l.alarm(ctx, s.Refresh); err != nil {
+		return wake, err
+	}
 	d := Plan(s.State)
 	return d.Wake, l.act(ctx, s, d)
+}
+
+// alarm finds one of a refresh's alarms that is in ALARM, "" if none is.
+func (l *Loop) alarm(ctx context.Context, r *autoscaling.Refresh) (string, error) {
+	if r == nil || r.Preferences.AlarmSpecification == nil {
+		return "", nil
+	}
+	for _, name := range r.Preferences.AlarmSpecification.Alarms {
+		a, err := l.Alarms.Get(ctx, name)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return "", err
+		}
+		if a.Value.State == cloudwatch.InAlarm {
+			return name, nil
+		}
+	}
+	return "", nil
 }
 
 // readBalancers reads the group's load balancers, and those that it had and that

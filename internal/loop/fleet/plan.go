@@ -30,6 +30,8 @@ type State struct {
 	Left      []string
 	// Refresh is the instance refresh that is under way; nil: there is none.
 	Refresh *autoscaling.Refresh
+	// Alarm is one in ALARM that the refresh watches; "": there is none.
+	Alarm string
 }
 
 // Balancer is a load balancer as a group sees it. All are ids of instances.
@@ -142,6 +144,8 @@ type planner struct {
 	// desired capacity does not.
 	surge   int
 	because string
+	// stale are those of the warm pool that an instance refresh is to replace.
+	stale []*member
 }
 
 // Plan decides. It is harmless to carry a decision out twice, or in part.

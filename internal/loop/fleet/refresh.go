@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -16,14 +17,15 @@ const stuckAfter = time.Hour
 type refreshment struct {
 	*planner
 	it      *autoscaling.Refresh
-	left    []*member // to be replaced
+	left    []*member // to be replaced; those of the warm pool are the planner's stale
 	healthy int       // in service and warmed up
 	desired int
+	missing int  // in the warm pool, or on their way into it
 	over    bool // after its last checkpoint
 }
 
 // refresh replaces instances by what the group launches now, a part of it at a
-// time.
+// time: first those in service, then those of the warm pool.
 //
 // https://docs.aws.amazon.com/autoscaling/ec2/userguide/instance-refresh-overview.html
 func (p *planner) refresh() {
@@ -38,11 +40,15 @@ func (p *planner) refresh() {
 	r.choose()
 	r.count()
 	switch inFlight := max(0, r.desired-r.healthy); {
+	case r.Alarm != "" && r.it.Status == autoscaling.RefreshInProgress:
+		r.stale = nil
+		r.giveUp(fmt.Sprintf("The CloudWatch alarm %s is in ALARM.", r.Alarm))
 	case r.it.Status == autoscaling.RefreshCancelling:
+		r.stale = nil // they may go into service again
 		if inFlight == 0 {
 			r.finish(autoscaling.RefreshCancelled)
 		}
-	case len(r.left) == 0 && inFlight == 0:
+	case len(r.left) == 0 && inFlight == 0 && len(r.stale) == 0 && (r.it.Pool == 0 || r.missing == 0):
 		r.succeed()
 	default:
 		if r.replace(inFlight); r.it.Active() {
@@ -59,15 +65,24 @@ func (r *refreshment) choose() {
 	if r.it.Instances == nil && !rollback {
 		skip := api.Val(r.it.Preferences.SkipMatching)
 		r.it.Instances = []string{}
-		for _, m := range r.which(r.eligible) {
-			if !skip || !r.Source.matches(*m.Member) {
-				r.it.Instances = append(r.it.Instances, m.Instance)
+		for _, m := range r.members {
+			if !warm(m) && !r.eligible(m) || skip && r.Source.matches(*m.Member) {
+				continue
+			}
+			r.it.Instances = append(r.it.Instances, m.Instance)
+			if warm(m) {
+				r.it.Pool++
 			}
 		}
-		r.it.ToUpdate = len(r.it.Instances)
+		r.it.Total = len(r.it.Instances)
+		r.it.ToUpdate, r.it.PoolToUpdate = r.it.Total, r.it.Pool
 	}
-	for _, m := range r.which(r.eligible) {
-		if rollback && !r.Source.matches(*m.Member) || !rollback && slices.Contains(r.it.Instances, m.Instance) {
+	for _, m := range r.members {
+		switch old := slices.Contains(r.it.Instances, m.Instance); {
+		case rollback && r.Source.matches(*m.Member), !rollback && !old:
+		case warm(m):
+			r.stale = append(r.stale, m)
+		case r.eligible(m):
 			r.left = append(r.left, m)
 		}
 	}
@@ -97,7 +112,8 @@ func (r *refreshment) replaceable(m *member) bool {
 	return true
 }
 
-// count counts what is in service and, if it is new, warmed up.
+// count counts what is in service and, if it is new, warmed up, and how much is
+// done. A rollback undoes it.
 func (r *refreshment) count() {
 	for _, m := range r.which(inService) {
 		if warmed := m.InService.Add(r.warmup()); !m.InService.Before(r.it.Start) && r.Now.Before(warmed) {
@@ -106,8 +122,25 @@ func (r *refreshment) count() {
 		}
 		r.healthy += m.weight()
 	}
-	if replaced := r.it.ToUpdate - len(r.left) - max(0, r.desired-r.healthy); r.it.ToUpdate > 0 {
-		r.it.Percentage = max(r.it.Percentage, min(100, 100*max(0, replaced)/r.it.ToUpdate))
+	of := r.which(warm)
+	r.missing = max(0, r.prepared()-len(of))
+	for _, m := range of {
+		if !parked(m) && !slices.Contains(r.stale, m) {
+			r.missing++
+		}
+	}
+	pool := len(r.stale)
+	if r.it.Pool > 0 {
+		pool += r.missing
+	}
+	all := len(r.left) + max(0, r.desired-r.healthy) + pool
+	switch {
+	case r.it.Status == autoscaling.RollbackInProgress: // these are still to be undone
+		r.it.PoolToUpdate = max(r.it.PoolToUpdate, r.it.Pool-pool)
+		r.it.ToUpdate = max(r.it.ToUpdate, r.it.Total-all)
+	case r.it.Rollback == nil:
+		r.it.PoolToUpdate = min(r.it.PoolToUpdate, pool)
+		r.it.ToUpdate = min(r.it.ToUpdate, all)
 	}
 }
 
@@ -121,8 +154,9 @@ func (r *refreshment) warmup() time.Duration {
 	return r.Group.GracePeriod
 }
 
-// bounds are how many are to be healthy at least, and how many there may be.
-func (r *refreshment) bounds() (least, most int) {
+// bounds are how much of a number is to be healthy at least, and how many there
+// may be.
+func (r *refreshment) bounds(of int) (least, most int) {
 	low, high := r.it.Preferences.MinHealthyPercentage, r.it.Preferences.MaxHealthyPercentage
 	if m := r.Group.Maintenance; m != nil && low == nil && high == nil && api.Val(m.MinHealthyPercentage) >= 0 {
 		low, high = m.MinHealthyPercentage, m.MaxHealthyPercentage
@@ -134,13 +168,14 @@ func (r *refreshment) bounds() (least, most int) {
 	if high != nil {
 		highest = int(*high)
 	}
-	return (r.desired*lowest + 99) / 100, max(r.desired, r.desired*highest/100)
+	return (of*lowest + 99) / 100, max(of, of*highest/100)
 }
 
 // replace ends as many as may be missing. One at a time is always replaced,
 // however small the group is.
 func (r *refreshment) replace(inFlight int) {
-	least, most := r.bounds()
+	live := len(r.left)
+	least, most := r.bounds(r.desired)
 	if most > r.desired || least >= r.desired && r.above100() {
 		r.surge = min(max(1, most-r.desired), len(r.left))
 		r.because = autoscaling.Sentence(r.Now, "an instance was launched in response to an instance refresh")
@@ -166,12 +201,29 @@ func (r *refreshment) replace(inFlight int) {
 		r.it.CheckpointAt = time.Time{}
 	}
 	r.surge = min(r.surge, len(r.left))
-	r.it.Instances = nil
-	for _, m := range r.left {
-		r.it.Instances = append(r.it.Instances, m.Instance)
+	if live == 0 && inFlight == 0 {
+		r.replaceWarm()
 	}
-	if r.it.Instances == nil {
-		r.it.Instances = []string{}
+	r.it.Instances = []string{}
+	for _, m := range slices.Concat(r.left, r.stale) {
+		if !m.Ending {
+			r.it.Instances = append(r.it.Instances, m.Instance)
+		}
+	}
+}
+
+// replaceWarm ends as many of the warm pool as may be missing, one at least.
+func (r *refreshment) replaceWarm() {
+	if r.suspends(autoscaling.Terminate) {
+		return
+	}
+	least, _ := r.bounds(r.prepared())
+	n := len(r.which(warm, parked)) - least
+	if n < 1 && r.missing == 0 {
+		n = 1
+	}
+	for _, m := range r.stale[:max(0, min(n, len(r.stale)))] {
+		r.end(m, sentence(r.Now, refreshing))
 	}
 }
 
@@ -184,9 +236,10 @@ func (r *refreshment) untilCheckpoint(inFlight int) int {
 	if r.it.Status == autoscaling.RollbackInProgress {
 		return len(r.left)
 	}
-	begun := r.it.ToUpdate - len(r.left)
+	total := r.it.Total - r.it.Pool
+	begun := total - len(r.left)
 	for i, percent := range r.it.Preferences.CheckpointPercentages {
-		at := (r.it.ToUpdate*int(percent) + 99) / 100
+		at := (total*int(percent) + 99) / 100
 		if begun < at {
 			return at - begun
 		}
@@ -220,7 +273,6 @@ func (r *refreshment) succeed() {
 		r.finish(autoscaling.RollbackSuccessful)
 		return
 	}
-	r.it.Percentage = 100
 	r.finish(autoscaling.RefreshSuccessful)
 	r.Configure = r.it.Desired
 }
@@ -229,8 +281,7 @@ func (r *refreshment) finish(status string) {
 	r.it.Status, r.it.End, r.it.Instances = status, r.Now, []string{}
 }
 
-// fail ends a refresh in which nothing has moved for an hour. With auto rollback it
-// goes back instead.
+// fail gives a refresh up in which nothing has moved for an hour.
 func (r *refreshment) fail() {
 	moved := later(r.it.Start, r.it.CheckpointAt)
 	for _, m := range r.members {
@@ -250,7 +301,11 @@ func (r *refreshment) fail() {
 		r.due(end)
 		return
 	}
-	const why = "No instance could be replaced for an hour."
+	r.giveUp("No instance could be replaced for an hour.")
+}
+
+// giveUp ends a refresh that has failed. With auto rollback it goes back instead.
+func (r *refreshment) giveUp(why string) {
 	switch {
 	case r.it.Status == autoscaling.RollbackInProgress:
 		r.it.Reason = why

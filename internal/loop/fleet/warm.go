@@ -7,16 +7,19 @@ import (
 	"github.com/tarn-eks/tarn/internal/service/ec2"
 )
 
+// parked says that an instance of the warm pool has come to wait there.
+func parked(m *member) bool {
+	switch m.State {
+	case autoscaling.WarmedStopped, autoscaling.WarmedHibernated, autoscaling.WarmedRunning:
+		return true
+	}
+	return false
+}
+
 // ready are the warm pool's instances that can go into service at once, those of
-// the zones with the fewest first.
+// the zones with the fewest first. What an instance refresh is to replace cannot.
 func (p *planner) ready() []*member {
-	of := p.which(warm, func(m *member) bool {
-		switch m.State {
-		case autoscaling.WarmedStopped, autoscaling.WarmedHibernated, autoscaling.WarmedRunning:
-			return m.Healthy
-		}
-		return false
-	})
+	of := p.which(warm, parked, func(m *member) bool { return m.Healthy && !slices.Contains(p.stale, m) })
 	zones := map[string]int{}
 	for _, m := range p.which(counts) {
 		zones[m.Zone]++

@@ -21,6 +21,7 @@ const (
 	maxSteps          = 20
 	maxLoadBalancers  = 50
 	maxBatch          = 50
+	maxRefreshAlarms  = 10
 	maxAttached       = 20 // instances that one call attaches or detaches
 )
 

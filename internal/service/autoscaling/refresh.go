@@ -13,8 +13,10 @@ type Refresh struct {
 	Status       string // Pending, InProgress, Successful, Failed, Cancelling, Cancelled, RollbackInProgress …
 	Reason       string
 	Start, End   time.Time
-	Percentage   int
-	ToUpdate     int
+	Total        int // instances that were to be replaced when it began
+	ToUpdate     int // those that still are, or that have not come to be in service
+	Pool         int // how many of Total were the warm pool's
+	PoolToUpdate int // and of ToUpdate
 	Preferences  autoscalingapi.RefreshPreferences
 	Desired      *autoscalingapi.DesiredConfiguration // nil: the group's own as it is
 	Previous     *autoscalingapi.DesiredConfiguration // what a rollback goes back to
@@ -27,10 +29,10 @@ type Refresh struct {
 
 // Rollback is a refresh that goes back to what was before.
 type Rollback struct {
-	Reason     string
-	Start      time.Time
-	Percentage int // of the refresh, when the rollback began
-	ToUpdate   int
+	Reason string
+	Start  time.Time
+	// Those of the refresh, when the rollback began.
+	ToUpdate, PoolToUpdate int
 }
 
 // Key is the refresh's key in the store.
@@ -61,7 +63,7 @@ func (r Refresh) Active() bool {
 // RollBack turns the refresh around: what was launched before is launched again.
 // Loop fleet chooses the instances anew.
 func (r *Refresh) RollBack(reason string, now time.Time) {
-	r.Rollback = &Rollback{Reason: reason, Start: now, Percentage: r.Percentage, ToUpdate: r.ToUpdate}
+	r.Rollback = &Rollback{Reason: reason, Start: now, ToUpdate: r.ToUpdate, PoolToUpdate: r.PoolToUpdate}
 	r.Status, r.Reason = RollbackInProgress, reason
 	r.Instances, r.CheckpointAt = nil, time.Time{}
 }

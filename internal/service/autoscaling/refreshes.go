@@ -115,6 +115,9 @@ func preferences(g Group, in *autoscalingapi.RefreshPreferences) (autoscalingapi
 	} else if p.CheckpointDelay != nil {
 		return p, invalid("CheckpointPercentages must be specified when CheckpointDelay is specified.")
 	}
+	if a := p.AlarmSpecification; a != nil && len(a.Alarms) > maxRefreshAlarms {
+		return p, constraint("preferences.alarmSpecification.alarms", "["+strings.Join(a.Alarms, ", ")+"]", "have length less than or equal to %d", maxRefreshAlarms)
+	}
 	for _, check := range []error{
 		checkHealthy(*p.MinHealthyPercentage, *p.MaxHealthyPercentage),
 		between("preferences.instanceWarmup", int(*p.InstanceWarmup), 0, 1<<31-1),
@@ -243,19 +246,42 @@ func descending(id string) string {
 }
 
 func (r Refresh) out() autoscalingapi.InstanceRefresh {
+	percent, left, progress := r.progress(r.ToUpdate, r.PoolToUpdate)
 	out := autoscalingapi.InstanceRefresh{
 		InstanceRefreshId: &r.ID, AutoScalingGroupName: &r.Group, Status: autoscalingapi.InstanceRefreshStatus(r.Status), StatusReason: pointer(r.Reason),
-		StartTime: &r.Start, PercentageComplete: number(r.Percentage), InstancesToUpdate: number(r.ToUpdate),
+		StartTime: &r.Start, PercentageComplete: percent, InstancesToUpdate: left, ProgressDetails: progress,
 		Preferences: &r.Preferences, DesiredConfiguration: r.Desired,
 	}
 	if !r.End.IsZero() {
 		out.EndTime = &r.End
 	}
 	if b := r.Rollback; b != nil {
+		percent, left, progress := r.progress(b.ToUpdate, b.PoolToUpdate)
 		out.RollbackDetails = &autoscalingapi.RollbackDetails{
-			RollbackReason: &b.Reason, RollbackStartTime: &b.Start, PercentageCompleteOnRollback: number(b.Percentage),
-			InstancesToUpdateOnRollback: number(b.ToUpdate),
+			RollbackReason: &b.Reason, RollbackStartTime: &b.Start, PercentageCompleteOnRollback: percent, InstancesToUpdateOnRollback: left,
+			ProgressDetailsOnRollback: progress,
 		}
 	}
 	return out
+}
+
+// progress is how far a refresh is that has so many instances left, of the warm
+// pool so many. A rollback takes it back.
+func (r Refresh) progress(left, ofPool int) (percent, toUpdate *int32, details *autoscalingapi.InstanceRefreshProgressDetails) {
+	share := func(total, left int) *int32 {
+		if total == 0 {
+			if r.Status == RefreshSuccessful {
+				return number(100)
+			}
+			return number(0)
+		}
+		return number(100 * (total - left) / total)
+	}
+	if r.Pool > 0 {
+		details = &autoscalingapi.InstanceRefreshProgressDetails{
+			LivePoolProgress: &autoscalingapi.InstanceRefreshLivePoolProgress{PercentageComplete: share(r.Total-r.Pool, left-ofPool), InstancesToUpdate: number(left - ofPool)},
+			WarmPoolProgress: &autoscalingapi.InstanceRefreshWarmPoolProgress{PercentageComplete: share(r.Pool, ofPool), InstancesToUpdate: number(ofPool)},
+		}
+	}
+	return share(r.Total, left), number(left), details
 }

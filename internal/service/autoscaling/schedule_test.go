@@ -173,4 +173,23 @@ func TestInstanceRefresh(t *testing.T) {
 	it, err := f.service.Refreshes.Get(t.Context(), autoscaling.Refresh{Group: "web", ID: second}.Key())
 	f.ok("get", err)
 	same(t, "what was", *it.Value.Previous.LaunchTemplate.Version, "3")
+
+	progress := func(change func(*autoscaling.Refresh)) string {
+		_, err := f.service.Refreshes.Modify(t.Context(), it.Key, func(r *autoscaling.Refresh) error { change(r); return nil })
+		f.ok("change", err)
+		list, err := f.DescribeInstanceRefreshes(t.Context(), &sdk.DescribeInstanceRefreshesInput{AutoScalingGroupName: new("web"), InstanceRefreshIds: []string{second}})
+		f.ok("describe", err)
+		r := list.InstanceRefreshes[0]
+		text := fmt.Sprintf("%d%% %d", *r.PercentageComplete, *r.InstancesToUpdate)
+		if p := r.ProgressDetails; p != nil {
+			text += fmt.Sprintf(", live %d%% %d, warm %d%% %d", *p.LivePoolProgress.PercentageComplete, *p.LivePoolProgress.InstancesToUpdate,
+				*p.WarmPoolProgress.PercentageComplete, *p.WarmPoolProgress.InstancesToUpdate)
+		}
+		return text
+	}
+	same(t, "progress", progress(func(r *autoscaling.Refresh) { r.Total, r.ToUpdate = 3, 2 }), "33% 2")
+	same(t, "progress with a warm pool", progress(func(r *autoscaling.Refresh) { r.Total, r.ToUpdate, r.Pool, r.PoolToUpdate = 4, 2, 2, 2 }), "50% 2, live 100% 0, warm 0% 2")
+	same(t, "nothing to do", progress(func(r *autoscaling.Refresh) {
+		*r = autoscaling.Refresh{Group: r.Group, ID: r.ID, Status: autoscaling.RefreshSuccessful}
+	}), "100% 0")
 }
