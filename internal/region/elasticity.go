@@ -176,6 +176,12 @@ func observed(clusters []store.Item[eks.Cluster], addons []store.Item[eks.Addon]
 	return names
 }
 
+// Changes implements metering.Clusters.
+func (r insights) Changes(ctx context.Context) (changes <-chan struct{}, stop func()) {
+	views := store.FollowAll(ctx, store.NewView(r.eks.Clusters), store.NewView(r.eks.Addons))
+	return views.C, views.Close
+}
+
 // advised are the clusters that serve: it is the advising loop's Clusters. Each
 // keeps its client for as long as it runs.
 func (r *Region) advised() func(context.Context) ([]advising.Cluster, error) {

@@ -22,6 +22,9 @@ import (
 // Clusters knows which clusters Container Insights is on for.
 type Clusters interface {
 	Observed(ctx context.Context) ([]ClusterSource, error)
+	// Changes tells that Observed may return others than before, until ctx ends or
+	// stop is called; then it is closed.
+	Changes(ctx context.Context) (changes <-chan struct{}, stop func())
 }
 
 // ClusterSource is where a cluster's numbers come from.
@@ -57,23 +60,33 @@ type Observation struct {
 // lookTime is how long a look at a cluster may take.
 const lookTime = 10 * time.Second
 
-// observe looks at the clusters every interval, until ctx ends.
+// observe looks at the clusters every interval, and at once at one that it is newly
+// on for, until ctx ends.
 func (l *Loop) observe(ctx context.Context, interval time.Duration) {
 	last := map[string]*Observation{}
+	changes, stop := l.cfg.Clusters.Changes(ctx)
+	defer stop()
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
+	last = l.look(ctx, last, true)
 	for {
-		last = l.look(ctx, last)
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			last = l.look(ctx, last, true)
+		case _, ok := <-changes:
+			if !ok {
+				changes = nil
+			}
+			last = l.look(ctx, last, false)
 		}
 	}
 }
 
-// look observes each cluster once and returns what it saw, for the next look.
-func (l *Loop) look(ctx context.Context, last map[string]*Observation) map[string]*Observation {
+// look observes each cluster once, or only those that were not observed before, and
+// returns what it saw, for the next look.
+func (l *Loop) look(ctx context.Context, last map[string]*Observation, all bool) map[string]*Observation {
 	sources, err := l.cfg.Clusters.Observed(ctx)
 	if ctx.Err() != nil {
 		return last
@@ -85,6 +98,10 @@ func (l *Loop) look(ctx context.Context, last map[string]*Observation) map[strin
 	seen := map[string]*Observation{}
 	for _, source := range sources {
 		name := source.Name()
+		if was := last[name]; was != nil && !all {
+			seen[name] = was
+			continue
+		}
 		now, err := observe(ctx, source)
 		if now != nil {
 			now.Wires = l.wires(ctx, now.Nodes)

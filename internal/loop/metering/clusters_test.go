@@ -9,6 +9,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
 	v1 "k8s.io/api/core/v1"
@@ -92,6 +94,7 @@ type fakeClusters struct {
 }
 
 func (c *fakeClusters) Observed(context.Context) ([]ClusterSource, error) { return c.all, c.err }
+func (c *fakeClusters) Changes(context.Context) (<-chan struct{}, func()) { return nil, func() {} }
 
 func TestLook(t *testing.T) {
 	node := func(name string, conditions ...v1.NodeCondition) v1.Node {
@@ -114,7 +117,7 @@ func TestLook(t *testing.T) {
 	last := map[string]*Observation{}
 	look := func(what, part string, want ...string) {
 		t.Helper()
-		last = l.look(t.Context(), last)
+		last = l.look(t.Context(), last, true)
 		if diff := gocmp.Diff(want, lines(sink.take(), part)); diff != "" {
 			t.Errorf("%s: %s", what, diff)
 		}
@@ -142,4 +145,56 @@ func TestLook(t *testing.T) {
 	if len(last) != 0 {
 		t.Errorf("kept of a cluster that is gone: %v", last)
 	}
+}
+
+// changingClusters are those that are sent last.
+type changingClusters struct {
+	change  chan []ClusterSource
+	changed chan struct{}
+	fakeClusters
+}
+
+func (c *changingClusters) Changes(context.Context) (<-chan struct{}, func()) {
+	return c.changed, func() { close(c.changed) }
+}
+
+func (c *changingClusters) Observed(context.Context) ([]ClusterSource, error) {
+	select {
+	case c.all = <-c.change:
+	default:
+	}
+	return c.all, nil
+}
+
+// One that Container Insights is newly on for is not waited for, and the others are
+// looked at when their time has come.
+func TestANewClusterIsLookedAtAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		clusters := &changingClusters{change: make(chan []ClusterSource, 1), changed: make(chan struct{})}
+		sink := &fakeSink{}
+		l := New(Config{Sink: sink, Clusters: clusters, Logger: slog.New(slog.DiscardHandler)})
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() { defer close(ended); l.observe(ctx, time.Minute) }()
+		change := func(all ...ClusterSource) []string {
+			clusters.change <- all
+			clusters.changed <- struct{}{}
+			synctest.Wait()
+			return lines(sink.take(), "cluster_node_count")
+		}
+		const nodes = "cluster_node_count{ClusterName="
+		a, b := &fakeCluster{name: "a"}, &fakeCluster{name: "b"}
+		for _, diff := range []string{
+			gocmp.Diff([]string{nodes + "a} Count 0×1"}, change(a)),
+			gocmp.Diff([]string{nodes + "b} Count 0×1"}, change(a, b)),
+			gocmp.Diff([]string(nil), change(b)),
+			gocmp.Diff([]string{nodes + "a} Count 0×1"}, change(a, b)),
+		} {
+			if diff != "" {
+				t.Error(diff)
+			}
+		}
+		cancel()
+		<-ended
+	})
 }

@@ -55,8 +55,7 @@ func (c *insights) addPod(p *v1.Pod, was, is *stats.PodStats, restarts int32, kn
 			addShare(add, "cpu_utilization_over_pod_limit", used, cpuLimit)
 		}
 	}
-	if is.Memory != nil && is.Memory.WorkingSetBytes != nil {
-		used := float64(*is.Memory.WorkingSetBytes)
+	if used, ok := podMemory(is); ok {
 		addShare(add, "memory_utilization", used, node.memory)
 		if memoryLimited {
 			addShare(add, "memory_utilization_over_pod_limit", used, memoryLimit)
@@ -75,6 +74,23 @@ func (c *insights) addPod(p *v1.Pod, was, is *stats.PodStats, restarts int32, kn
 		}
 		c.addContainer(p, before, &is.Containers[i])
 	}
+}
+
+// podMemory is what a pod uses. For some seconds after it has begun a kubelet says
+// nothing, or zero, of the pod as a whole, but knows its containers.
+func podMemory(p *stats.PodStats) (used float64, ok bool) {
+	if p.Memory != nil && p.Memory.WorkingSetBytes != nil {
+		used, ok = float64(*p.Memory.WorkingSetBytes), true
+	}
+	if used > 0 {
+		return used, true
+	}
+	for _, c := range p.Containers {
+		if c.Memory != nil && c.Memory.WorkingSetBytes != nil {
+			used, ok = used+float64(*c.Memory.WorkingSetBytes), true
+		}
+	}
+	return used, ok
 }
 
 // addPodStatus adds what a pod's status says: in which phase it is, and how many of

@@ -297,3 +297,23 @@ func FuzzInsights(f *testing.F) {
 		}
 	})
 }
+
+func TestPodMemory(t *testing.T) {
+	of := func(n uint64) *stats.MemoryStats { return &stats.MemoryStats{WorkingSetBytes: &n} }
+	containers := []stats.ContainerStats{{Memory: of(3)}, {Memory: of(4)}, {}}
+	for _, test := range []struct {
+		pod  stats.PodStats
+		used float64
+		ok   bool
+	}{
+		{stats.PodStats{Memory: of(8), Containers: containers}, 8, true},
+		{stats.PodStats{Memory: of(0), Containers: containers}, 7, true},
+		{stats.PodStats{Containers: containers}, 7, true},
+		{stats.PodStats{Memory: of(0)}, 0, true},
+		{stats.PodStats{}, 0, false},
+	} {
+		if used, ok := podMemory(&test.pod); used != test.used || ok != test.ok {
+			t.Errorf("%+v: %v %v", test.pod, used, ok)
+		}
+	}
+}
