@@ -11,20 +11,31 @@ import (
 	"reflect"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/eks"
 	"github.com/aws/smithy-go"
 )
 
-// eksProgram is `eks OPERATION [MEMBER=VALUE...]` in the scripts: a call by the
-// SDK, for what Debian's CLI is too old to know. A value that begins as JSON is
-// JSON. It prints the answer as JSON. It calls as `aws` does: as root, or as whom
-// the command `as` has chosen.
+// eksProgram and autoscalingProgram are `eks OPERATION [MEMBER=VALUE...]` and
+// `autoscaling OPERATION [MEMBER=VALUE...]` in the scripts: calls by the SDK, for
+// what Debian's CLI is too old to know. A value that begins as JSON is JSON. They
+// print the answer as JSON. They call as `aws` does: as root, or as whom the
+// command `as` has chosen.
 func eksProgram() {
+	sdkProgram("eks", func(c aws.Config) any { return eks.NewFromConfig(c) })
+}
+
+func autoscalingProgram() {
+	sdkProgram("autoscaling", func(c aws.Config) any { return autoscaling.NewFromConfig(c) })
+}
+
+func sdkProgram(service string, client func(aws.Config) any) {
 	if len(os.Args) < 2 {
-		fail(errors.New("usage: eks OPERATION [MEMBER=VALUE...]"))
+		fail(fmt.Errorf("usage: %s OPERATION [MEMBER=VALUE...]", service))
 	}
-	answer, err := callEKS(context.Background(), os.Args[1], os.Args[2:])
+	answer, err := callBySDK(context.Background(), client, os.Args[1], os.Args[2:])
 	if err != nil {
 		var refused smithy.APIError
 		if errors.As(err, &refused) {
@@ -35,16 +46,16 @@ func eksProgram() {
 	fmt.Printf("%s\n", answer)
 }
 
-func callEKS(ctx context.Context, operation string, members []string) ([]byte, error) {
+func callBySDK(ctx context.Context, client func(aws.Config) any, operation string, members []string) ([]byte, error) {
 	cfg, err := config.LoadDefaultConfig(ctx,
 		config.WithBaseEndpoint("http://127.0.0.1:"+os.Getenv("ENDPOINT_PORT")),
 		config.WithSharedCredentialsFiles([]string{filepath.Join(os.Getenv("TARN_DATA_DIR"), "credentials")}))
 	if err != nil {
 		return nil, err
 	}
-	method := reflect.ValueOf(eks.NewFromConfig(cfg)).MethodByName(operation)
+	method := reflect.ValueOf(client(cfg)).MethodByName(operation)
 	if !method.IsValid() {
-		return nil, fmt.Errorf("EKS has no operation %s", operation)
+		return nil, fmt.Errorf("there is no operation %s", operation)
 	}
 	document := map[string]any{}
 	for _, m := range members {
