@@ -154,8 +154,8 @@ func TestWarmPool(t *testing.T) {
 		members []string
 		want    []string
 	}{
-		{"as many as the group may become", pool(2, all), []string{"i-1 a InService", "i-2 b InService"}, []string{"launch 1 in subnet-a warm", "launch 1 in subnet-b warm"}},
-		{"at least", pool(4, autoscaling.WarmPool{Min: 1, MaxPrepared: -1, State: "Running"}), []string{"i-1 a InService", "i-2 b InService", "i-3 c InService", "i-4 a InService"}, []string{"launch 1 in subnet-a warm"}},
+		{"as many as the group may become", pool(2, all), []string{"i-1 a InService", "i-2 b InService"}, []string{"launch 1 in subnet-a warm", "launch 1 in subnet-c warm"}},
+		{"at least", pool(4, autoscaling.WarmPool{Min: 1, MaxPrepared: -1, State: "Running"}), []string{"i-1 a InService", "i-2 b InService", "i-3 c InService", "i-4 a InService"}, []string{"launch 1 in subnet-b warm"}},
 		{"it runs, and is stopped", pool(4, autoscaling.WarmPool{Min: 1, State: "Stopped"}), []string{"i-1 a InService", "i-2 b InService", "i-3 c InService", "i-4 a InService", "i-5 a Warmed:Pending"}, []string{"i-5 Warmed:Pending, stop"}},
 		{"it is stopped", pool(4, autoscaling.WarmPool{Min: 1, State: "Stopped"}), []string{"i-1 a InService", "i-2 b InService", "i-3 c InService", "i-4 a InService", "i-5 a Warmed:Pending:Proceed stopped"}, []string{"i-5 Warmed:Stopped"}},
 		{"it goes into service first", pool(4, all), []string{"i-1 a InService", "i-2 b InService", "i-3 c InService", "i-5 a Warmed:Stopped stopped"}, []string{"i-5 Pending, start"}},

@@ -108,8 +108,8 @@ func (p *planner) launch(n int, cause string, warmOnes bool) {
 		onDemand = min(n, max(0, onDemandOf(p.Group, total+n)-(total-spots)))
 	}
 	of := counts
-	if warmOnes {
-		of = warm
+	if warmOnes { // the group is to be balanced with them in service
+		of = func(m *member) bool { return counts(m) || warm(m) }
 	}
 	list := p.spread(n, of)
 	for i, subnet := range list {
@@ -138,6 +138,11 @@ func (p *planner) spread(n int, counted func(*member) bool) []string {
 		if p.Source.matches(*m.Member) {
 			fresh[m.Zone]++
 		}
+	}
+	for _, l := range p.Launch { // the group's, before the warm pool's
+		zones[p.Zones[l.Subnet]] += l.Count
+		fresh[p.Zones[l.Subnet]] += l.Count
+		subnets[l.Subnet] += l.Count
 	}
 	var list []string
 	for range n {
