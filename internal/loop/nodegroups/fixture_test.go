@@ -18,6 +18,7 @@ import (
 	eksapi "github.com/tarn-eks/tarn/internal/api/eks"
 	"github.com/tarn-eks/tarn/internal/loop/fleet"
 	"github.com/tarn-eks/tarn/internal/service/autoscaling"
+	"github.com/tarn-eks/tarn/internal/service/cloudwatch"
 	"github.com/tarn-eks/tarn/internal/service/ec2"
 	"github.com/tarn-eks/tarn/internal/service/eks"
 	"github.com/tarn-eks/tarn/internal/store"
@@ -199,7 +200,10 @@ func (f *fixture) start() {
 		AutoScaling: f.scaling, EC2: f.ec2, EKS: f.eks, Client: f.server.Client(), Profiles: &f.profiles, Nodes: &f.nodes,
 		Patience: f.patience, Attempts: 3, Logger: logger, Retry: time.Millisecond, Now: f.clock.now,
 	}
-	launching := &fleet.Loop{AutoScaling: f.scaling, EC2: f.ec2, Client: f.server.Client(), Logger: logger, Retry: time.Millisecond, Now: f.clock.now}
+	launching := &fleet.Loop{
+		AutoScaling: f.scaling, EC2: f.ec2, Client: f.server.Client(), Alarms: store.NewCollection[cloudwatch.Alarm](f.server.Client(), "alarms"),
+		Logger: logger, Retry: time.Millisecond, Now: f.clock.now,
+	}
 	f.ended = make(chan struct{})
 	var err error
 	var both sync.WaitGroup

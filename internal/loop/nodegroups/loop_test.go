@@ -137,8 +137,9 @@ func TestLeavesOthersAlone(t *testing.T) {
 	}
 }
 
-// What one group, or one of its subnets, cannot have keeps no other from theirs;
-// and it is tried again although neither groups nor instances change.
+// What one group, or one of its subnets, cannot have keeps no other from theirs:
+// the others take what it has no room for. And it is tried again although neither
+// groups nor instances change.
 func TestAFailureIsItsOwn(t *testing.T) {
 	f := newFixture(t, "192.168.0.0/24") // 27 free addresses in a subnet, 12 for an instance
 	var fill []string
@@ -150,11 +151,11 @@ func TestAFailureIsItsOwn(t *testing.T) {
 		fill = append(fill, eni.ID)
 	}
 	f.group(eks.Nodegroup{Name: "a-impossible", InstanceType: "t3.nothing", Max: 1, Desired: 1})
-	f.group(eks.Nodegroup{Name: "b-narrow", Max: 3, Desired: 3})
+	f.group(eks.Nodegroup{Name: "b-narrow", Max: 5, Desired: 5})
 	f.group(eks.Nodegroup{Name: "c-fine", Max: 1, Desired: 1, Subnets: []string{f.subnets[3].ID}})
 	f.start()
 	f.await("eks-work", "c-fine", 1)
-	if got := perZone(f.await("eks-work", "b-narrow", 2)); got != "map[b:1 c:1]" {
+	if got := perZone(f.await("eks-work", "b-narrow", 4)); got != "map[b:2 c:2]" {
 		t.Errorf("instances beside a full subnet, by zone: %s", got)
 	}
 	for range 10 { // more than there were changes
@@ -169,7 +170,7 @@ func TestAFailureIsItsOwn(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := perZone(f.await("eks-work", "b-narrow", 3)); got != "map[a:1 b:1 c:1]" {
+	if got := perZone(f.await("eks-work", "b-narrow", 5)); got != "map[a:1 b:2 c:2]" {
 		t.Errorf("instances by zone: %s", got)
 	}
 	f.stop()
