@@ -16,8 +16,9 @@ import (
 const (
 	// patience is how long Kubernetes may take to get somewhere.
 	patience = time.Minute
-	// pause is between two looks: a look is a process, and scripts wait side by side.
-	pause = 500 * time.Millisecond
+	// pause is between two looks: a look is a process that takes up to half a second of
+	// CPU, and scripts wait side by side.
+	pause = time.Second
 )
 
 // waitforProgram is `waitfor [-for DURATION] PATTERN PROGRAM [ARG...]` in the
