@@ -28,6 +28,7 @@ type Snapshot struct {
 	Namespaces []*corev1.Namespace // for affinity to pods of other namespaces
 	Storage    Storage
 	Groups     []Group
+	Described  time.Time // when Groups were asked for
 	// Priorities is the text of the ConfigMap cluster-autoscaler-priority-expander,
 	// "" if there is none.
 	Priorities string
@@ -112,11 +113,14 @@ type Backoff struct {
 type Deletion struct {
 	Group string
 	Drain bool
-	// Gone says that AWS was told to end the instance, so that the group's
+	// Gone says that AWS was told to end the instance: since then the group's
 	// desired size no longer counts it.
 	Gone  bool
 	Since time.Time
 }
+
+// counted says that the desired size, as it was described, still has the instance.
+func (d Deletion) counted(described time.Time) bool { return !d.Gone || !d.Since.Before(described) }
 
 // What Kubernetes' users and the autoscaler say to each other.
 const (

@@ -101,7 +101,7 @@ func count(s *Snapshot, o *Options, m *Memory, now time.Time) *census {
 			for _, n := range counts {
 				n.BeingDeleted++
 			}
-			if ok && !in.Terminating && !deletion.Gone {
+			if ok && !in.Terminating && deletion.counted(s.Described) {
 				held[in.group]++
 			}
 		case isReady(node, o):

@@ -60,20 +60,21 @@ func (l *Loop) decide(now time.Time) (Snapshot, Decision, error) {
 		return s, Decision{}, err
 	}
 	l.forget(s.Nodes, now)
-	s.Groups, s.Memory = l.groups, l.memory
+	s.Groups, s.Described, s.Memory = l.groups, l.seen, l.memory
 	d, err := Plan(s, l.cfg.Options, now)
 	l.cfg.Metrics.took("scaleUp:estimate", start)
 	return s, d, err
 }
 
-// forget drops nodes that are gone from those that are being deleted.
+// forget drops nodes that are gone from those that are being deleted, as soon as
+// the groups were described without them.
 func (l *Loop) forget(nodes []*corev1.Node, now time.Time) {
 	there := map[string]bool{}
 	for _, n := range nodes {
 		there[n.Name] = true
 	}
 	for name, d := range l.memory.Deleting {
-		if d.Gone && (!there[name] || now.Sub(d.Since) > forgetAfter) {
+		if !d.counted(l.seen) && (!there[name] || now.Sub(d.Since) > forgetAfter) {
 			delete(l.memory.Deleting, name)
 		}
 	}

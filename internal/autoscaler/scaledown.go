@@ -204,7 +204,7 @@ func (r *reducer) remove(unneeded []*candidate) {
 		if deletion.Drain {
 			drains--
 		}
-		if g := r.who.byName[deletion.Group]; g != nil && !deletion.Gone {
+		if g := r.who.byName[deletion.Group]; g != nil && deletion.counted(r.s.Described) {
 			left[g]--
 		}
 	}

@@ -227,6 +227,28 @@ func TestScaleDown(t *testing.T) {
 			unneeded: "g-1", why: "g-1: NodeGroupMinSizeReached",
 		},
 		{
+			name: "and still does when AWS has ended it since the groups were described",
+			world: func(w *world, _ *Options) {
+				w.group("g", 2, 5, 3)
+				w.pods(2, "g-0", "600m", "512Mi")
+				long(w, "g-1", "g-2")
+				w.Memory.Deleting = map[string]Deletion{"g-2": {Group: "g", Gone: true, Since: now.Add(-time.Second)}}
+				w.Described = now.Add(-2 * time.Second)
+			},
+			unneeded: "g-1", why: "g-1: NodeGroupMinSizeReached",
+		},
+		{
+			name: "but not when they were described without it",
+			world: func(w *world, _ *Options) {
+				w.group("g", 1, 5, 3).Desired = 2
+				w.pods(2, "g-0", "600m", "512Mi")
+				long(w, "g-1", "g-2")
+				w.Memory.Deleting = map[string]Deletion{"g-2": {Group: "g", Gone: true, Since: now.Add(-2 * time.Second)}}
+				w.Described = now.Add(-time.Second)
+			},
+			remove: "g-1", unneeded: "g-1",
+		},
+		{
 			name: "an unready node goes after twenty minutes",
 			world: func(w *world, _ *Options) {
 				w.group("g", 1, 5, 3)
