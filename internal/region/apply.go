@@ -54,9 +54,11 @@ func (r *Region) Up(ctx context.Context, cc *eksctl.ClusterConfig) error {
 	}
 	r.startLoops()
 	name := r.cluster()
-	if _, err := r.eks.Clusters.Get(ctx, name); cc == nil && errors.Is(err, store.ErrNotFound) {
-		r.warn("cluster %s has been deleted; `tarn up -f FILE` makes one", name)
-		return nil
+	if cc == nil {
+		if _, err := r.eks.Clusters.Get(ctx, name); errors.Is(err, store.ErrNotFound) {
+			r.warn("cluster %s has been deleted; `tarn up -f FILE` makes one", name)
+			return nil
+		}
 	}
 	err = r.progress.step("control plane", func(waiting func(string)) (string, error) {
 		if cc != nil {

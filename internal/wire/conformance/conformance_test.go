@@ -1,14 +1,10 @@
 package conformance
 
 import (
-	"bytes"
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/http"
-	"net/http/httptest"
 	"reflect"
 	"strings"
 	"testing"
@@ -38,6 +34,7 @@ import (
 	stsapi "github.com/tarn-eks/tarn/internal/api/sts"
 	taggingapi "github.com/tarn-eks/tarn/internal/api/tagging"
 	"github.com/tarn-eks/tarn/internal/wire"
+	"github.com/tarn-eks/tarn/internal/wire/wiretest"
 )
 
 // rounds is how many generated values each operation sees, each way.
@@ -99,34 +96,7 @@ func start(t *testing.T, s subject) (client reflect.Value, e *endpoint) {
 		service: wire.New(wire.Config{API: s.api, MaxBody: 8 << 20}),
 		answers: make(chan any, 1), seen: make(chan exchange, 1),
 	}
-	server := httptest.NewServer(e)
-	t.Cleanup(server.Close)
-	return reflect.ValueOf(s.client(aws.Config{
-		Region:       "ap-northeast-2",
-		BaseEndpoint: aws.String(server.URL),
-		Retryer:      func() aws.Retryer { return aws.NopRetryer{} },
-		HTTPClient:   whole{server.Client()},
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "secret"}, nil
-		}),
-	})), e
-}
-
-// whole reads responses to their ends before the SDK sees them. The SDK closes
-// the request's body as soon as the response begins; if net/http has not looked
-// for the end of that body by then, it is told io.EOF by smithy's WriteTo, takes
-// it for a failure and closes the connection under the response.
-type whole struct{ *http.Client }
-
-func (c whole) Do(r *http.Request) (*http.Response, error) {
-	resp, err := c.Client.Do(r)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	resp.Body = io.NopCloser(bytes.NewReader(b))
-	return resp, err
+	return reflect.ValueOf(s.client(wiretest.Endpoint(t, e, "ap-northeast-2"))), e
 }
 
 // call sends the input and returns the client's result.

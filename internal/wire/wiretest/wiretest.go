@@ -18,7 +18,7 @@ import (
 func Serve(t testing.TB, cfg wire.Config, service any, region string) aws.Config {
 	t.Helper()
 	protocol := wire.New(cfg)
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return Endpoint(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		req, err := protocol.Parse(r)
 		if err == nil {
 			var out any
@@ -29,7 +29,13 @@ func Serve(t testing.TB, cfg wire.Config, service any, region string) aws.Config
 		if err != nil {
 			_ = req.Protocol.WriteError(w, err, "request")
 		}
-	}))
+	}), region)
+}
+
+// Endpoint serves a handler until the test ends, for clients as Serve has them.
+func Endpoint(t testing.TB, handler http.Handler, region string) aws.Config {
+	t.Helper()
+	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
 	return aws.Config{
 		Region: region, BaseEndpoint: &server.URL, Credentials: aws.AnonymousCredentials{}, HTTPClient: whole{server.Client()},
