@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -95,7 +97,31 @@ func random(r *rand.Rand) (*world, Options) {
 			w.budget(app, int32(r.IntN(3)))
 		}
 	}
+	// Empty nodes are on their way out, and the groups' sizes may be older than that.
+	w.Described, w.Memory.Deleting = now.Add(-time.Second), map[string]Deletion{}
+	for _, node := range w.Nodes {
+		used := slices.ContainsFunc(w.Pods, func(p *corev1.Pod) bool { return p.Spec.NodeName == node.Name && !isDaemon(p) })
+		if group, _, _ := strings.Cut(node.Name, "-"); !used && r.IntN(3) == 0 && left(w, group) > 0 {
+			w.Memory.Deleting[node.Name] = Deletion{Group: group, Gone: r.IntN(2) == 0, Since: now.Add(-time.Duration(r.IntN(3)) * time.Second)}
+		}
+	}
 	return w, o
+}
+
+// left is how many nodes a group could still do without.
+func left(w *world, group string) int {
+	n := 0
+	for _, g := range w.Groups {
+		if g.Name == group {
+			n = g.Desired - g.Min
+		}
+	}
+	for _, d := range w.Memory.Deleting {
+		if d.Group == group && d.counted(w.Described) {
+			n--
+		}
+	}
+	return n
 }
 
 func checkSizes(t *testing.T, w *world, o *Options, d *Decision) {
@@ -115,6 +141,11 @@ func checkSizes(t *testing.T, w *world, o *Options, d *Decision) {
 	}
 	if o.MaxNodesTotal > 0 && len(d.ScaleUps) > 0 && total > o.MaxNodesTotal {
 		t.Errorf("%d nodes, at most %d are allowed", total, o.MaxNodesTotal)
+	}
+	for _, deletion := range w.Memory.Deleting {
+		if deletion.counted(w.Described) {
+			size[deletion.Group]--
+		}
 	}
 	drains := 0
 	budgets := newBudgets(w.Budgets)
