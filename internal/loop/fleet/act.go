@@ -190,6 +190,7 @@ func (l *Loop) note(ctx context.Context, s seen, d Decision, failed []string) er
 		if d.scaled() {
 			g.Scaled = l.now()
 		}
+		g.Leaving = slices.DeleteFunc(g.Leaving, func(name string) bool { return slices.Contains(d.Left, name) })
 		if d.PoolRemoved && g.WarmPool != nil && g.WarmPool.Deleting {
 			g.WarmPool = nil
 		}

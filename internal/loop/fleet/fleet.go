@@ -45,8 +45,6 @@ type Loop struct {
 	// that fail; 0 means two seconds.
 	Retry time.Duration
 	Now   func() time.Time // nil is time.Now
-
-	had map[string][]string // load balancers by group's ID, those that have left it included
 }
 
 const defaultRetry = 2 * time.Second
@@ -66,7 +64,6 @@ func (l *Loop) Run(ctx context.Context) error {
 	views := store.FollowAll(ctx, store.NewView(l.AutoScaling.Groups), store.NewView(l.AutoScaling.Members),
 		store.NewView(l.AutoScaling.Refreshes), store.NewView(l.EC2.Instances), store.NewView(l.Alarms))
 	defer views.Close()
-	l.had = map[string][]string{}
 	var again <-chan time.Time
 	for {
 		var balancers <-chan struct{}
@@ -181,8 +178,10 @@ func (l *Loop) reconcileGroup(ctx context.Context, s seen) (wake time.Time, err 
 	if s.Made, err = l.made(ctx, s.Members); err != nil {
 		return wake, err
 	}
-	if err := l.readBalancers(ctx, &s); err != nil {
-		return wake, err
+	if names := slices.Concat(s.Group.LoadBalancers, s.Group.Leaving); l.Balancers != nil && len(names) > 0 {
+		if s.Balancers, err = l.Balancers.State(ctx, names); err != nil {
+			return wake, err
+		}
 	}
 	if s.Alarm, err = l.alarm(ctx, s.Refresh); err != nil {
 		return wake, err
@@ -206,34 +205,6 @@ func (l *Loop) alarm(ctx context.Context, r *autoscaling.Refresh) (string, error
 		}
 	}
 	return "", nil
-}
-
-// readBalancers reads the group's load balancers, and those that it had and that
-// still have its members or drain them.
-func (l *Loop) readBalancers(ctx context.Context, s *seen) (err error) {
-	names := slices.Clone(s.Group.LoadBalancers)
-	for _, name := range l.had[s.Group.ID] {
-		if !slices.Contains(names, name) {
-			s.Left, names = append(s.Left, name), append(names, name)
-		}
-	}
-	if l.Balancers == nil || len(names) == 0 {
-		return nil
-	}
-	if s.Balancers, err = l.Balancers.State(ctx, names); err != nil {
-		return err
-	}
-	s.Left = slices.DeleteFunc(s.Left, func(name string) bool {
-		ours := func(id string) bool { return s.items[id].Key != "" }
-		b := s.Balancers[name]
-		if slices.ContainsFunc(b.Registered, ours) || slices.ContainsFunc(b.Draining, ours) {
-			return false
-		}
-		delete(s.Balancers, name) // it is not to get any
-		return true
-	})
-	l.had[s.Group.ID] = slices.Concat(s.Group.LoadBalancers, s.Left)
-	return nil
 }
 
 // made is when the launch configurations of members were made.

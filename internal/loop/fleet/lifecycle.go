@@ -151,7 +151,7 @@ func (p *planner) wait(m *member, proceed autoscaling.State) {
 // drained says that no load balancer sends the member anything any more.
 func (p *planner) drained(m *member) bool {
 	for _, b := range p.Balancers {
-		if slices.Contains(b.Registered, m.Instance) || slices.Contains(b.Draining, m.Instance) {
+		if b.has(m) {
 			m.status(autoscaling.Draining, 50)
 			return false
 		}
@@ -173,15 +173,20 @@ func (p *planner) register() {
 		for _, m := range p.members {
 			registered := slices.Contains(b.Registered, m.Instance)
 			switch {
-			case registered && slices.Contains(p.Left, name):
+			case registered && slices.Contains(p.Group.Leaving, name):
 				p.Deregister = appended(p.Deregister, name, m.Instance)
 			case m.State == autoscaling.InService:
-				if !registered && !slices.Contains(p.Left, name) && !p.suspends(autoscaling.AddToLoadBalancer) {
+				if !registered && !slices.Contains(p.Group.Leaving, name) && !p.suspends(autoscaling.AddToLoadBalancer) {
 					p.Register = appended(p.Register, name, m.Instance)
 				}
 			case registered && m.State != autoscaling.Pending && m.State != autoscaling.PendingWait && m.State != autoscaling.PendingProceed:
 				p.Deregister = appended(p.Deregister, name, m.Instance)
 			}
+		}
+	}
+	for _, name := range p.Group.Leaving {
+		if !slices.ContainsFunc(p.members, p.Balancers[name].has) {
+			p.Left = append(p.Left, name)
 		}
 	}
 }

@@ -88,8 +88,9 @@ func TestLoadBalancers(t *testing.T) {
 	g := autoscaling.Group{Desired: 1, LoadBalancers: []string{"lb"}, HealthCheck: "ELB", GracePeriod: 10 * time.Minute}
 	suspended := g
 	suspended.Suspended = []autoscaling.Suspended{{Process: autoscaling.AddToLoadBalancer}}
-	none := g
+	none, leaving := g, g
 	none.Desired = 0
+	leaving.LoadBalancers, leaving.Leaving = nil, []string{"lb"}
 	for _, test := range []struct {
 		name     string
 		group    autoscaling.Group
@@ -108,6 +109,9 @@ func TestLoadBalancers(t *testing.T) {
 		{"it fails its checks in the grace period", g, "i-1 a InService age=5m", Balancer{Registered: []string{"i-1"}, Failing: []string{"i-1"}}, nil},
 		{"and after it", g, "i-1 a InService age=15m", Balancer{Registered: []string{"i-1"}, Failing: []string{"i-1"}},
 			[]string{"deregister lb[i-1]", "i-1 Terminating", "launch 1 in subnet-a"}},
+		{"from one that was detached it is taken", leaving, "i-1 a InService", Balancer{Registered: []string{"i-1", "i-9"}}, []string{"deregister lb[i-1]"}},
+		{"and drained", leaving, "i-1 a InService", Balancer{Draining: []string{"i-1"}}, nil},
+		{"and then that has left", leaving, "i-1 a InService", Balancer{Registered: []string{"i-9"}}, []string{"left lb"}},
 	} {
 		s := state(test.group, test.member)
 		s.Balancers = map[string]Balancer{"lb": test.balancer}

@@ -192,8 +192,10 @@ func TestLoadBalancersDrain(t *testing.T) {
 	if left[0].Instance == leaving || !slices.ContainsFunc(two, func(m autoscaling.Member) bool { return m.Instance == left[0].Instance }) {
 		t.Errorf("left: %+v", left)
 	}
-	// Taken from the group, it loses the group's instances.
-	f.change(func(g *autoscaling.Group) { g.LoadBalancers = nil })
+	// Taken from the group while the region is down, it loses the group's instances.
+	_ = f.stop()
+	f.change(func(g *autoscaling.Group) { g.LoadBalancers, g.Leaving = nil, []string{"lb"} })
+	f.start()
 	f.awaitRegistered(0)
 	f.desire(2)
 	f.inService(2)
@@ -201,6 +203,7 @@ func TestLoadBalancersDrain(t *testing.T) {
 		t.Errorf("it has got them again: %v", again)
 	}
 	f.set(func() { f.lb.Draining = nil })
+	await(f, f.scaling.Groups, "that no load balancer leaves", func(all []autoscaling.Group) bool { return len(all[0].Leaving) == 0 })
 	f.desire(1)
 	left = f.inService(1)
 	f.change(func(g *autoscaling.Group) { g.LoadBalancers = []string{"lb"} })

@@ -25,9 +25,8 @@ type State struct {
 	// Made is when launch configurations were made, by name.
 	Made map[string]time.Time
 	// Balancers are those of the group's Classic load balancers that exist, and of
-	// those in Left, which were the group's.
+	// those that leave it.
 	Balancers map[string]Balancer
-	Left      []string
 	// Refresh is the instance refresh that is under way; nil: there is none.
 	Refresh *autoscaling.Refresh
 	// Alarm is one in ALARM that the refresh watches; "": there is none.
@@ -44,12 +43,19 @@ type Balancer struct {
 	Draining []string
 }
 
+// has says that the load balancer may send the member something.
+func (b Balancer) has(m *member) bool {
+	return slices.Contains(b.Registered, m.Instance) || slices.Contains(b.Draining, m.Instance)
+}
+
 // Decision is what brings a group to what it should be.
 type Decision struct {
 	Launch  []Launch
 	Changes []Change // of members
 	// Register and Deregister are instances by load balancer.
 	Register, Deregister map[string][]string
+	// Left are load balancers that have none of the group's instances any more.
+	Left []string
 	// Refresh is the instance refresh as it is to be; nil: it stays.
 	Refresh *autoscaling.Refresh
 	// Configure is what the group launches from now on, because a refresh has

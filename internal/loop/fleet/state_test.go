@@ -128,6 +128,9 @@ func told(d Decision) []string {
 	for name, ids := range d.Deregister {
 		list = append(list, fmt.Sprint("deregister ", name, ids))
 	}
+	for _, name := range d.Left {
+		list = append(list, "left "+name)
+	}
 	if d.Removed {
 		list = append(list, "removed")
 	}

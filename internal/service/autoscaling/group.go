@@ -35,6 +35,9 @@ type Group struct {
 
 	LoadBalancers []string // Classic, by name
 	TargetGroups  []string // ARNs
+	// Leaving are Classic load balancers that were detached and may still have the
+	// group's instances. Loop fleet takes them out, and the names away.
+	Leaving []string
 
 	HealthCheck         string // "EC2", "ELB", or "EC2,ELB"
 	GracePeriod         time.Duration

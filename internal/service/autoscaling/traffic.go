@@ -65,6 +65,7 @@ func (s *Service) addTraffic(ctx context.Context, g *Group, balancers, targets [
 		}
 	}
 	g.LoadBalancers = unique(slices.Concat(g.LoadBalancers, balancers))
+	g.Leaving = missing(g.Leaving, balancers)
 	g.TargetGroups = unique(slices.Concat(g.TargetGroups, targets))
 	if len(g.LoadBalancers) > maxLoadBalancers || len(g.TargetGroups) > maxLoadBalancers {
 		return invalid("An AutoScalingGroup cannot have more than %d load balancers or target groups", maxLoadBalancers)
@@ -81,6 +82,7 @@ func (g *Group) removeTraffic(balancers, targets []string) error {
 		return invalid("Trying to remove Target Groups that are not part of the group")
 	}
 	g.LoadBalancers, g.TargetGroups = missing(g.LoadBalancers, balancers), missing(g.TargetGroups, targets)
+	g.Leaving = unique(slices.Concat(g.Leaving, balancers))
 	return nil
 }
 
@@ -128,7 +130,7 @@ func (s *Service) DetachTrafficSources(ctx context.Context, in *autoscalingapi.D
 
 // trafficStates are the group's load balancers of a type ("" is all), sorted, each
 // with its state: Added as long as none of the group's instances is in service
-// there, or InService.
+// there, or InService; Removing until one that was detached has none of them.
 func (s *Service) trafficStates(ctx context.Context, name *string, kind string) ([]autoscalingapi.TrafficSourceState, error) {
 	it, err := s.get(ctx, name)
 	if err != nil {
@@ -153,16 +155,23 @@ func (s *Service) trafficStates(ctx context.Context, name *string, kind string) 
 			if len(in) > 0 {
 				state = "InService"
 			}
-			states = append(states, autoscalingapi.TrafficSourceState{TrafficSource: &lb, Identifier: &lb, Type: new(trafficELB), State: &state})
+			states = append(states, trafficState(lb, trafficELB, state))
+		}
+		for _, lb := range it.Value.Leaving {
+			states = append(states, trafficState(lb, trafficELB, "Removing"))
 		}
 	}
 	if kind == "" || kind == trafficELBv2 {
 		for _, arn := range it.Value.TargetGroups {
-			states = append(states, autoscalingapi.TrafficSourceState{TrafficSource: &arn, Identifier: &arn, Type: new(trafficELBv2), State: new("Added")})
+			states = append(states, trafficState(arn, trafficELBv2, "Added"))
 		}
 	}
 	slices.SortFunc(states, func(a, b autoscalingapi.TrafficSourceState) int { return cmp.Compare(*a.Identifier, *b.Identifier) })
 	return states, nil
+}
+
+func trafficState(id, kind, state string) autoscalingapi.TrafficSourceState {
+	return autoscalingapi.TrafficSourceState{TrafficSource: &id, Identifier: &id, Type: &kind, State: &state}
 }
 
 func identifier(t autoscalingapi.TrafficSourceState) string { return *t.Identifier }
