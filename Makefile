@@ -109,6 +109,7 @@ race: ## Unit tests under the race detector, but for packages that link Kubernet
 
 .PHONY: e2e
 e2e: ## End-to-end tests of bin/tarn, as root: real regions, beside any that runs
+	$(GO_BUILD) -ldflags '-s -w' -o bin/e2e/kubectl ./test/e2e/kubectl
 	$(GO_TEST) -count=1 -timeout=45m $(if $(SUDO),-exec 'sudo --preserve-env=TARN_BIN') ./test/e2e/...
 
 FUZZTIME ?= 10s

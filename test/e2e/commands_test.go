@@ -9,6 +9,17 @@ import (
 	"k8s.io/client-go/util/jsonpath"
 )
 
+// kubectl [ARG...] is `exec kubectl`: the program is built apart, so that it starts
+// without what the tests link.
+func kubectl(ts *testscript.TestScript, neg bool, args []string) {
+	switch err := ts.Exec("kubectl", args...); {
+	case err != nil && !neg:
+		ts.Fatalf("kubectl: %v", err)
+	case err == nil && neg:
+		ts.Fatalf("unexpected kubectl success")
+	}
+}
+
 // let NAME [JSONPATH] sets a variable to the last output, or to what the path
 // finds in it.
 func let(ts *testscript.TestScript, neg bool, args []string) {

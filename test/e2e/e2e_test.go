@@ -20,7 +20,6 @@ import (
 func TestMain(m *testing.M) {
 	testscript.Main(main{m}, map[string]func(){
 		"tarn":        tarnProgram,
-		"kubectl":     kubectlProgram,
 		"aws":         awsProgram,
 		"account":     accountProgram,
 		"awsclient":   awsClientProgram,
@@ -117,9 +116,10 @@ func run(t *testing.T, dir string, setup func(*testscript.Env) error) {
 		Dir:   dir,
 		Setup: setup,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"as":     as,
-			"let":    let,
-			"within": within,
+			"as":      as,
+			"kubectl": kubectl,
+			"let":     let,
+			"within":  within,
 		},
 		RequireUniqueNames: true,
 	})

@@ -18,6 +18,9 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
+// programs is where `make e2e` puts what it builds for the scripts.
+const programs = "bin/e2e"
+
 const needsRoot = "because a region needs root: run them with sudo"
 
 // requirements skips the test without root, and fails it without the binary.
@@ -28,6 +31,9 @@ func requirements(t *testing.T) {
 	}
 	if _, err := os.Stat(binary(t)); err != nil {
 		t.Fatalf("there is no tarn to test: run `make build`, or set TARN_BIN (%v)", err)
+	}
+	if _, err := os.Stat(filepath.Join("../..", programs, "kubectl")); err != nil {
+		t.Fatalf("there is no kubectl: `make e2e` builds it (%v)", err)
 	}
 }
 
@@ -162,6 +168,7 @@ func (r *region) explain(t testing.TB, namespace string) {
 
 // environment shows a script its region.
 func (r *region) environment(env *testscript.Env) {
+	env.Setenv("PATH", filepath.Join(r.source, programs)+string(filepath.ListSeparator)+env.Getenv("PATH"))
 	env.Setenv("TARN_BIN", r.binary)
 	env.Setenv("TARN_DATA_DIR", r.dir)
 	env.Setenv("ENDPOINT_PORT", r.endpointPort)
@@ -204,12 +211,9 @@ func freePort(t testing.TB) string {
 }
 
 // tarnProgram is `tarn` in the scripts.
-func tarnProgram() { become(append([]string{"tarn"}, os.Args[1:]...)) }
-
-// kubectlProgram is `kubectl` in the scripts: for the region's cluster and the
-// script's namespace.
-func kubectlProgram() {
-	become(append([]string{"tarn", "kubectl", "--namespace", os.Getenv("NAMESPACE")}, os.Args[1:]...))
+func tarnProgram() {
+	err := syscall.Exec(os.Getenv("TARN_BIN"), append([]string{"tarn"}, os.Args[1:]...), os.Environ())
+	fail(fmt.Errorf("running %s: %w", os.Getenv("TARN_BIN"), err))
 }
 
 // awsProgram is `aws` in the scripts: Debian's CLI for the region, as the account's
@@ -230,11 +234,6 @@ func awsProgram() {
 		fail(err)
 	}
 	os.Exit(status)
-}
-
-func become(args []string) {
-	err := syscall.Exec(os.Getenv("TARN_BIN"), args, os.Environ())
-	fail(fmt.Errorf("running %s: %w", os.Getenv("TARN_BIN"), err))
 }
 
 func fail(err error) {
