@@ -82,7 +82,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	}{
 		{"start", func() ([]row, error) { return b.starts(ctx, *runs) }},
 		{"https", func() ([]row, error) { return b.https(ctx, *runs) }},
-		{"rest", func() ([]row, error) { return b.rest(ctx, *idle) }},
+		{"rest", func() ([]row, error) { return b.rest(ctx, *runs, *idle) }},
 		{"calls", func() ([]row, error) { return b.calls(ctx, *runs, *load) }},
 		{"scaling", func() ([]row, error) { return b.scaling(ctx, *runs) }},
 		{"planning", func() ([]row, error) { return planning(ctx, *planner, *runs) }},

@@ -44,14 +44,19 @@ func (b bench) calm(ctx context.Context, percent float64) error {
 	return nil
 }
 
-// rest measures a region that nobody uses.
-func (b bench) rest(ctx context.Context, idle time.Duration) ([]row, error) {
+// rest measures a region that nobody uses: its memory, and what it uses in each of
+// so many stretches of time, one after the other.
+func (b bench) rest(ctx context.Context, runs int, idle time.Duration) ([]row, error) {
 	if err := b.settle(ctx); err != nil {
 		return nil, err
 	}
-	percent, err := b.cpu(ctx, idle)
-	if err != nil {
-		return nil, err
+	cpu := row{what: "idle CPU, region, three nodes and their pods", unit: "% of a core", target: idleCPU}
+	for range runs {
+		percent, err := b.cpu(ctx, idle)
+		if err != nil {
+			return nil, err
+		}
+		cpu.values = append(cpu.values, percent)
 	}
 	groups, err := b.processes(ctx)
 	if err != nil {
@@ -79,7 +84,6 @@ func (b bench) rest(ctx context.Context, idle time.Duration) ([]row, error) {
 		pods.values = append(pods.values, size.pss)
 	}
 	sum.values, sumShared.values = []float64{whole.rss}, []float64{whole.pss}
-	cpu := row{what: "idle CPU, region, three nodes and their pods", unit: "% of a core", target: idleCPU, values: []float64{percent}}
 	return []row{sum, sumShared, one, oneShared, pods, cpu}, nil
 }
 
