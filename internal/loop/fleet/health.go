@@ -59,9 +59,10 @@ func (p *planner) failing(m *member) string {
 	return ""
 }
 
-// failsChecks says that a load balancer finds the member wanting.
+// failsChecks says that a load balancer of the group finds the member wanting.
 func (p *planner) failsChecks(m *member) bool {
-	for _, b := range p.Balancers {
+	for _, name := range p.Group.LoadBalancers {
+		b := p.Balancers[name]
 		if slices.Contains(b.Registered, m.Instance) && slices.Contains(b.Failing, m.Instance) {
 			return true
 		}

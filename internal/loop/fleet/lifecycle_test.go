@@ -110,6 +110,7 @@ func TestLoadBalancers(t *testing.T) {
 		{"and after it", g, "i-1 a InService age=15m", Balancer{Registered: []string{"i-1"}, Failing: []string{"i-1"}},
 			[]string{"deregister lb[i-1]", "i-1 Terminating", "launch 1 in subnet-a"}},
 		{"from one that was detached it is taken", leaving, "i-1 a InService", Balancer{Registered: []string{"i-1", "i-9"}}, []string{"deregister lb[i-1]"}},
+		{"and not judged by it", leaving, "i-1 a InService age=15m", Balancer{Registered: []string{"i-1"}, Failing: []string{"i-1"}}, []string{"deregister lb[i-1]"}},
 		{"and drained", leaving, "i-1 a InService", Balancer{Draining: []string{"i-1"}}, nil},
 		{"and then that has left", leaving, "i-1 a InService", Balancer{Registered: []string{"i-9"}}, []string{"left lb"}},
 	} {
