@@ -54,7 +54,7 @@ func (g *nodegroup) autoscale(ctx context.Context) error {
 			return err
 		}
 	}
-	return g.calm(ctx, 2*idleCPU) // with an autoscaler, and pods
+	return g.calm(ctx, scalingCPU)
 }
 
 // overflow makes a pod for which no node has room, and returns how long it took,

@@ -14,6 +14,9 @@ import (
 // idleCPU is what an idle region may use, in percent of a core.
 const idleCPU = 15
 
+// scalingCPU is what one at rest may use that has an autoscaler, and pods.
+const scalingCPU = 2 * idleCPU
+
 // settle brings the region up and waits until it rests.
 func (b bench) settle(ctx context.Context) error {
 	if err := b.tarn(ctx, "up"); err != nil {

@@ -172,5 +172,5 @@ func (g *nodegroup) shrink(ctx context.Context, node corev1.Node) error {
 	if err != nil {
 		return err
 	}
-	return g.calm(ctx, 2*idleCPU) // with an autoscaler, and pods
+	return g.calm(ctx, scalingCPU)
 }
