@@ -87,7 +87,7 @@ func (s *Server) status(err error) int {
 	case errors.Is(err, ErrClientTimeout):
 		return 408
 	case errors.Is(err, ErrBackendConnect):
-		return 503
+		return s.ConnectStatus
 	case errors.As(err, &e):
 		return e.Status
 	}

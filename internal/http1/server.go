@@ -23,7 +23,10 @@ type Server struct {
 	// ClosedStatus is the answer if the backend closes the connection without a
 	// response; 0 means 502.
 	ClosedStatus int
-	Logger       *slog.Logger // nil: none
+	// ConnectStatus is the answer if a connection that had waited is dead, and no
+	// other can be made in its place; 0 means 503.
+	ConnectStatus int
+	Logger        *slog.Logger // nil: none
 
 	// patience is how long a backend may take before the client is watched. grace is
 	// how long a connection may send its next request after Shutdown: closing an idle
@@ -53,6 +56,9 @@ func (s *Server) init() {
 		}
 		if s.ClosedStatus == 0 {
 			s.ClosedStatus = 502
+		}
+		if s.ConnectStatus == 0 {
+			s.ConnectStatus = 503
 		}
 		if s.Logger == nil {
 			s.Logger = slog.New(slog.DiscardHandler)

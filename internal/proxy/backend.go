@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -23,6 +24,7 @@ type dialer = func(ctx context.Context, b *Balancer, zone string, address netip.
 // backend is a Backend as it runs: from when it was registered to when its last connection ended.
 type backend struct {
 	b      *balancer
+	group  *group
 	spec   Backend
 	ctx    context.Context // of the checks
 	cancel context.CancelFunc
@@ -42,6 +44,7 @@ type backend struct {
 
 	mu      sync.Mutex // guards the fields below
 	verdict verdict
+	cause   error                 // of the last check that failed
 	cutting *time.Timer           // cuts off what is under way, while unhealthy
 	conns   map[net.Conn]struct{} // all that were dialed, but for some that are closed
 	prune   int                   // when so many, look for the closed ones
@@ -62,17 +65,25 @@ type pool struct {
 
 func newBackend(b *balancer, spec Backend) *backend {
 	k := &backend{
-		b: b, spec: spec,
+		b: b, group: b.groupOf(spec), spec: spec,
 		again:    make(chan struct{}, 1),
 		empty:    make(chan struct{}),
 		pools:    map[poolKey]*pool{},
 		conns:    map[net.Conn]struct{}{},
 		prune:    64,
-		cookie:   cookieOf(b.id, spec.ID),
+		cookie:   cookieOf(b.id, spec.key()),
 		sessions: tls.NewLRUClientSessionCache(8),
 	}
 	k.ctx, k.cancel = context.WithCancel(b.p.ctx)
 	return k
+}
+
+// key tells a backend from the others of its balancer.
+func (s *Backend) key() string {
+	if s.Group == "" && s.Port == 0 {
+		return s.ID
+	}
+	return s.ID + "\x00" + s.Group + "\x00" + strconv.Itoa(s.Port)
 }
 
 // cookieOf stands for a backend: always the same, so that stickiness outlives a restart, and telling
@@ -92,7 +103,8 @@ func (k *backend) poke() {
 
 // turn takes the backend into service, or out of it.
 func (k *backend) turn(healthy bool, spec *Balancer) {
-	if healthy && spec.SlowStart > 0 {
+	settings := k.group.settings.Load()
+	if healthy && settings.SlowStart > 0 {
 		k.since.Store(time.Now().UnixNano())
 	}
 	k.healthy.Store(healthy)
@@ -101,11 +113,12 @@ func (k *backend) turn(healthy bool, spec *Balancer) {
 		k.cutting.Stop()
 		k.cutting = nil
 	}
-	if !healthy && spec.Drain > 0 {
-		k.cutting = time.AfterFunc(spec.Drain, k.cut)
+	cut := !healthy && !spec.Application
+	if cut && settings.Drain > 0 {
+		k.cutting = time.AfterFunc(settings.Drain, k.cut)
 	}
 	k.mu.Unlock()
-	if !healthy && spec.Drain <= 0 {
+	if cut && settings.Drain <= 0 {
 		k.cut()
 	}
 	k.b.surge.wakeAll()
@@ -217,7 +230,7 @@ func isClosed(c net.Conn) bool {
 func (k *backend) connect(ctx context.Context, key poolKey, config *tls.Config, head []byte) (net.Conn, error) {
 	c, err := k.b.p.cfg.Dial(ctx, k.b.spec.Load(), key.zone, netip.AddrPortFrom(k.spec.Address, uint16(key.port)))
 	if err != nil {
-		k.b.counters.connectErrors.Add(1)
+		k.unreachable()
 		return nil, err
 	}
 	c = k.track(c)
@@ -227,7 +240,7 @@ func (k *backend) connect(ctx context.Context, key poolKey, config *tls.Config, 
 		}
 		if _, err := c.Write(head); err != nil {
 			c.Close()
-			k.b.counters.connectErrors.Add(1)
+			k.unreachable()
 			return nil, err
 		}
 		_ = c.SetWriteDeadline(time.Time{})
@@ -237,9 +250,17 @@ func (k *backend) connect(ctx context.Context, key poolKey, config *tls.Config, 
 	}
 	s, err := secure(ctx, c, config)
 	if err != nil {
-		k.b.counters.connectErrors.Add(1)
+		k.unreachable()
 	}
 	return s, err
+}
+
+// unreachable counts a connection that could not be made.
+func (k *backend) unreachable() {
+	k.b.counters.connectErrors.Add(1)
+	if c := k.group.counters; c != nil {
+		c.connectErrors.Add(1)
+	}
 }
 
 // pool returns the pool for a node, a port and a protocol, as the balancer now wants it.
@@ -276,7 +297,7 @@ func (k *backend) keep(used map[poolKey]bool) {
 
 // health is the backend's in the words of DescribeInstanceHealth.
 func (k *backend) health(spec *Balancer) BackendHealth {
-	h := BackendHealth{ID: k.spec.ID, Zone: k.spec.Zone}
+	h := BackendHealth{ID: k.spec.ID, Zone: k.spec.Zone, Group: k.spec.Group, Port: k.spec.Port}
 	switch {
 	case k.draining.Load():
 		h.State, h.Reason, h.Description, h.Draining = InService, ReasonNone, deregistering, true
@@ -284,9 +305,12 @@ func (k *backend) health(spec *Balancer) BackendHealth {
 		h.State, h.Reason, h.Description = OutOfService, ReasonELB, elsewhere
 	default:
 		k.mu.Lock()
-		now := k.verdict
+		now, cause := k.verdict, k.cause
 		k.mu.Unlock()
 		h.State, h.Reason, h.Description = now.describe()
+		if !now.healthy {
+			h.Cause = cause
+		}
 	}
 	return h
 }

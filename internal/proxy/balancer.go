@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -21,20 +20,23 @@ type balancer struct {
 	id       string
 	spec     atomic.Pointer[Balancer]
 	counters counters
+	own      group // of backends that are in none
 	rate     rate
 	surge    surge
 
 	// ports is read by everyone; who holds Proxy.apply replaces it.
 	ports atomic.Pointer[map[int]*port]
 
-	mu       sync.Mutex // guards the fields below; only who holds Proxy.apply changes backends
+	mu       sync.Mutex // guards the fields below; only who holds Proxy.apply changes backends and groups
 	backends []*backend // as given
 	leaving  []*backend // those that drain
+	groups   map[string]*group
 }
 
 func newBalancer(p *Proxy, spec *Balancer) *balancer {
 	b := &balancer{p: p, id: spec.ID}
 	b.spec.Store(spec)
+	b.setGroups(spec)
 	b.ports.Store(&map[int]*port{})
 	return b
 }
@@ -43,6 +45,7 @@ func newBalancer(p *Proxy, spec *Balancer) *balancer {
 func (b *balancer) apply(ctx context.Context, spec *Balancer) []error {
 	old := b.spec.Swap(spec)
 	b.rate.set(spec.Limits.RequestRate)
+	b.setGroups(spec)
 	gone := b.setBackends(spec, old)
 	left, replaced := b.setServices(spec)
 	failed := b.setSockets(ctx, spec)
@@ -53,13 +56,13 @@ func (b *balancer) apply(ctx context.Context, spec *Balancer) []error {
 	for _, s := range replaced {
 		b.p.goes(func() { s.drain(spec.grace()) })
 	}
-	b.retire(gone, spec.Drain)
+	b.retire(gone, func(k *backend) time.Duration { return k.group.settings.Load().Drain })
 	b.surge.wakeAll()
 	return failed
 }
 
-// setBackends starts backends that are new, and returns those that are not wanted any more. One whose
-// address or zone changed is both.
+// setBackends starts backends that are new, and returns those that are not wanted any more. One of
+// which anything changed is both.
 func (b *balancer) setBackends(spec, old *Balancer) (gone []*backend) {
 	kept := make(map[Backend]*backend, len(b.backends))
 	for _, k := range b.backends {
@@ -71,7 +74,7 @@ func (b *balancer) setBackends(spec, old *Balancer) (gone []*backend) {
 		if k == nil {
 			k = newBackend(b, s)
 			fresh = append(fresh, k)
-		} else if spec.HealthCheck != old.HealthCheck {
+		} else if spec.group(s.Group).HealthCheck != old.group(s.Group).HealthCheck {
 			k.poke()
 		}
 		delete(kept, s)
@@ -134,15 +137,15 @@ func (b *balancer) setSockets(ctx context.Context, spec *Balancer) (failed []err
 	return failed
 }
 
-// retire lets backends that were left finish.
-func (b *balancer) retire(gone []*backend, grace time.Duration) {
+// retire lets backends that were left finish, each for as long as grace says.
+func (b *balancer) retire(gone []*backend, grace func(*backend) time.Duration) {
 	b.mu.Lock()
 	b.leaving = append(b.leaving, gone...)
 	b.mu.Unlock()
 	for _, k := range gone {
 		k.leave()
 		ok := b.p.goes(func() {
-			k.drain(grace)
+			k.drain(grace(k))
 			b.mu.Lock()
 			b.leaving = slices.DeleteFunc(b.leaving, func(other *backend) bool { return other == k })
 			b.mu.Unlock()
@@ -172,7 +175,7 @@ func (b *balancer) stop() {
 			all.Go(func() { p.service.Load().drain(grace) })
 		}
 		all.Wait()
-		b.retire(gone, 0)
+		b.retire(gone, func(*backend) time.Duration { return 0 })
 	})
 }
 
@@ -197,6 +200,12 @@ func (b *balancer) health() []BackendHealth {
 
 func (b *balancer) stats() Stats {
 	s := b.counters.load()
+	b.countHosts(&s, func(*backend) bool { return true })
+	return s
+}
+
+// countHosts counts the backends for which of is true, by zone.
+func (b *balancer) countHosts(s *Stats, of func(*backend) bool) {
 	spec := b.spec.Load()
 	s.HealthyHostCount, s.UnHealthyHostCount = map[string]int{}, map[string]int{}
 	for _, z := range spec.Zones {
@@ -205,13 +214,14 @@ func (b *balancer) stats() Stats {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, k := range b.backends {
-		if k.healthy.Load() && spec.covers(k.spec.Zone) {
+		switch {
+		case !of(k):
+		case k.healthy.Load() && spec.covers(k.spec.Zone):
 			s.HealthyHostCount[k.spec.Zone]++
-		} else {
+		default:
 			s.UnHealthyHostCount[k.spec.Zone]++
 		}
 	}
-	return s
 }
 
 // idle is the idle timeout.
@@ -246,48 +256,3 @@ func (b *Balancer) node(zone string) string {
 		return b.Zones[0]
 	}
 }
-
-// check says what cannot be run.
-func (b *Balancer) check() error {
-	var errs []error
-	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	ports, ids := map[int]bool{}, map[string]bool{}
-	for i := range b.Listeners {
-		l := &b.Listeners[i]
-		switch {
-		case l.Port < 1 || l.Port > 65535 || l.BackendPort < 1 || l.BackendPort > 65535:
-			fail("listener %d to %d: ports are from 1 to 65535", l.Port, l.BackendPort)
-		case ports[l.Port]:
-			fail("listener %d: there are two", l.Port)
-		case !l.Protocol.known() || !l.BackendProtocol.known():
-			fail("listener %d: %q to %q: protocols are HTTP, HTTPS, TCP and SSL", l.Port, l.Protocol, l.BackendProtocol)
-		case l.Protocol.Web() != l.BackendProtocol.Web():
-			fail("listener %d: %s cannot be forwarded as %s", l.Port, l.Protocol, l.BackendProtocol)
-		case l.Protocol.Secure() && l.Certificate == nil:
-			fail("listener %d: %s needs a certificate", l.Port, l.Protocol)
-		case l.Sticky != nil && !l.Protocol.Web():
-			fail("listener %d: stickiness needs HTTP or HTTPS", l.Port)
-		}
-		ports[l.Port] = true
-	}
-	for _, k := range b.Backends {
-		if !k.Address.IsValid() {
-			fail("backend %s has no address", k.ID)
-		}
-		if ids[k.ID] {
-			fail("backend %s: there are two", k.ID)
-		}
-		ids[k.ID] = true
-	}
-	if h := b.HealthCheck; !h.Protocol.known() || h.Port < 1 || h.Port > 65535 || h.Interval <= 0 || h.Timeout <= 0 {
-		fail("health check %s:%d every %s within %s: protocol, port, interval and timeout are needed", h.Protocol, h.Port, h.Interval, h.Timeout)
-	}
-	switch b.DesyncMitigation {
-	case "", Monitor, Defensive, Strictest:
-	default:
-		fail("desync mitigation mode %q: modes are monitor, defensive and strictest", b.DesyncMitigation)
-	}
-	return errors.Join(errs...)
-}
-
-func (p Protocol) known() bool { return p.Web() || p == TCP || p == SSL }

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"os"
 	"time"
 
 	"github.com/tarn-eks/tarn/internal/http1"
@@ -73,17 +74,17 @@ const eager = time.Second
 // look does not find says nothing.
 func (k *backend) watch() {
 	for {
-		spec := k.b.spec.Load()
-		k.judge(check(k.ctx, k.b.p.cfg.Dial, spec, k), spec)
-		due := time.Now().Add(time.Duration(float64(spec.HealthCheck.Interval) * (0.95 + 0.1*rand.Float64())))
-		if !k.await(due, spec) {
+		spec, h := k.b.spec.Load(), &k.group.settings.Load().HealthCheck
+		k.judge(check(k.ctx, k.b.p.cfg.Dial, spec, h, k), spec, h)
+		due := time.Now().Add(time.Duration(float64(h.Interval) * (0.95 + 0.1*rand.Float64())))
+		if !k.await(due, spec, h) {
 			return
 		}
 	}
 }
 
 // await returns when the next check is due, or there is a reason for one now; it is false at the end.
-func (k *backend) await(due time.Time, spec *Balancer) bool {
+func (k *backend) await(due time.Time, spec *Balancer, h *HealthCheck) bool {
 	for {
 		pause := time.Until(due)
 		looks := !k.known() && pause > eager
@@ -104,8 +105,8 @@ func (k *backend) await(due time.Time, spec *Balancer) bool {
 			return true
 		}
 		ctx, cancel := context.WithDeadline(k.ctx, due)
-		if check(ctx, k.b.p.cfg.Dial, spec, k) == nil {
-			k.judge(nil, spec)
+		if check(ctx, k.b.p.cfg.Dial, spec, h, k) == nil {
+			k.judge(nil, spec, h)
 		}
 		cancel()
 	}
@@ -119,18 +120,24 @@ func (k *backend) known() bool {
 }
 
 // judge takes note of a check.
-func (k *backend) judge(err error, spec *Balancer) {
+func (k *backend) judge(err error, spec *Balancer, h *HealthCheck) {
 	if k.ctx.Err() != nil {
 		return // the check was cut short
 	}
 	k.mu.Lock()
 	before := k.verdict
-	k.verdict = before.next(err == nil, &spec.HealthCheck)
+	k.verdict = before.next(err == nil, h)
+	if err != nil {
+		k.cause = err
+	}
 	now := k.verdict
 	k.mu.Unlock()
 	if before.healthy != now.healthy {
 		k.turn(now.healthy, spec)
 		log := k.b.p.cfg.Logger.With("balancer", spec.Name, "backend", k.spec.ID, "address", k.spec.Address)
+		if k.spec.Group != "" {
+			log = log.With("group", k.spec.Group, "port", k.spec.Port)
+		}
 		if now.healthy {
 			log.Info("backend in service")
 		} else {
@@ -144,14 +151,17 @@ func (k *backend) judge(err error, spec *Balancer) {
 }
 
 // check makes one health check; nil is a success.
-func check(ctx context.Context, dial dialer, b *Balancer, k *backend) error {
-	h := &b.HealthCheck
+func check(ctx context.Context, dial dialer, b *Balancer, h *HealthCheck, k *backend) error {
 	ctx, cancel := context.WithTimeout(ctx, h.Timeout)
 	defer cancel()
-	to := netip.AddrPortFrom(k.spec.Address, uint16(h.Port))
+	port := h.Port
+	if port == 0 {
+		port = k.spec.Port
+	}
+	to := netip.AddrPortFrom(k.spec.Address, uint16(port))
 	c, err := dial(ctx, b, b.node(k.spec.Zone), to)
 	if err != nil {
-		return fmt.Errorf("connect for a health check: %w", err)
+		return fmt.Errorf("connect for a health check: %w", late(ctx, err))
 	}
 	defer c.Close()
 	stop := context.AfterFunc(ctx, func() { c.Close() })
@@ -159,32 +169,56 @@ func check(ctx context.Context, dial dialer, b *Balancer, k *backend) error {
 	if h.Protocol.Secure() {
 		t := tls.Client(c, backendTLS(nil, nil))
 		if err := t.HandshakeContext(ctx); err != nil {
-			return fmt.Errorf("health check: %w", errors.Join(err, ctx.Err()))
+			return fmt.Errorf("health check: %w", late(ctx, err))
 		}
-		return h.finish(ctx, t, to)
+		return h.finish(ctx, t, to, b.agent())
 	}
-	return h.finish(ctx, c, to)
+	return h.finish(ctx, c, to, b.agent())
+}
+
+// late adds to an error that time was up when it came, if it does not say so itself.
+func late(ctx context.Context, err error) error {
+	over := ctx.Err()
+	if over == nil && errors.Is(err, os.ErrDeadlineExceeded) { // a socket's deadline is that of ctx, and may come first
+		over = context.DeadlineExceeded
+	}
+	if over == nil || errors.Is(err, over) {
+		return err
+	}
+	return errors.Join(err, over)
+}
+
+// agent is who asks in health checks.
+func (b *Balancer) agent() string {
+	if b.Application {
+		return "ELB-HealthChecker/2.0"
+	}
+	return "ELB-HealthChecker/1.0"
 }
 
 // finish makes what of a check comes once there is a connection.
-func (h *HealthCheck) finish(ctx context.Context, c net.Conn, to netip.AddrPort) error {
+func (h *HealthCheck) finish(ctx context.Context, c net.Conn, to netip.AddrPort, agent string) error {
 	if !h.Protocol.Web() {
 		return nil
 	}
-	if err := get(c, to, h.Path); err != nil {
-		return fmt.Errorf("health check: %w", errors.Join(err, ctx.Err()))
+	status, err := get(c, to, h.Path, agent)
+	if err != nil {
+		return fmt.Errorf("health check: %w", late(ctx, err))
+	}
+	if !h.passes(status) {
+		return fmt.Errorf("health check: %w", StatusError(status))
 	}
 	return nil
 }
 
-// get asks for a path and expects the status 200.
-func get(c net.Conn, to netip.AddrPort, path string) error {
+// get asks for a path and returns the response's status.
+func get(c net.Conn, to netip.AddrPort, path, agent string) (status int, err error) {
 	if path == "" {
 		path = "/"
 	}
-	_, err := fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: ELB-HealthChecker/1.0\r\nAccept: */*\r\nConnection: close\r\n\r\n", path, to)
+	_, err = fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: %s\r\nAccept: */*\r\nConnection: close\r\n\r\n", path, to, agent)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	buf, n := make([]byte, 64<<10), 0
 	for {
@@ -194,20 +228,18 @@ func get(c net.Conn, to netip.AddrPort, path string) error {
 		used, perr := http1.ParseResponse(buf[:n], &r, []byte("GET"), http1.Limits{})
 		switch {
 		case perr != nil:
-			return perr
+			return 0, perr
 		case used > 0 && r.Status/100 == 1:
 			n = copy(buf, buf[used:n])
 			continue
-		case used > 0 && r.Status != 200:
-			return fmt.Errorf("status %d", r.Status)
 		case used > 0:
-			return nil
+			return r.Status, nil
 		case errors.Is(err, io.EOF):
-			return io.ErrUnexpectedEOF
+			return 0, io.ErrUnexpectedEOF
 		case err != nil:
-			return err
+			return 0, err
 		case n == len(buf):
-			return errors.New("the response's head is too long")
+			return 0, errors.New("the response's head is too long")
 		}
 	}
 }

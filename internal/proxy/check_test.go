@@ -247,7 +247,7 @@ func TestCheck(t *testing.T) {
 					return nil, errors.New("connection refused")
 				}
 				return new(net.Dialer).DialContext(ctx, "tcp4", tc.server)
-			}, &b, &backend{spec: b.Backends[0]})
+			}, &b, &b.HealthCheck, &backend{spec: b.Backends[0]})
 			if (err == nil) != (tc.want == "") || err != nil && !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("got %v, want %q", err, tc.want)
 			}

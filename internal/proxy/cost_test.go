@@ -124,7 +124,7 @@ func BenchmarkChoose(b *testing.B) {
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			t, _ := ts.least(n.turn.Add(1), nil, 0)
+			t, _ := ts.choose(n.turn.Add(1), nil, 0)
 			t.end()
 		}
 	})

@@ -1,6 +1,10 @@
 package proxy
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"github.com/tarn-eks/tarn/internal/http1"
+)
 
 // counters are a balancer's, as it runs.
 type counters struct {
@@ -27,6 +31,16 @@ func (c *counters) fromBackend(status int) {
 	if n := status/100 - 2; n >= 0 && n < len(c.backend) {
 		c.backend[n].Add(1)
 	}
+}
+
+// forwarded counts a request in what its group has.
+func (c *counters) forwarded(x *http1.Exchange, bytes uint64) {
+	c.requests.Add(1)
+	if x.StatusBackend != 0 {
+		c.fromBackend(x.StatusBackend)
+		c.latency.add(x.BackendProcessing)
+	}
+	c.bytes.Add(bytes)
 }
 
 func (c *counters) load() Stats {

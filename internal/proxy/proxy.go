@@ -59,7 +59,16 @@ type Balancer struct {
 
 	Listeners   []Listener
 	Backends    []Backend
-	HealthCheck HealthCheck
+	HealthCheck HealthCheck // not needed where all backends are in groups
+	// Groups are target groups by id: backends and listeners that name one have its settings instead of
+	// the balancer's own.
+	Groups map[string]Group
+	// Application has it behave as an Application Load Balancer where that differs from a Classic one.
+	// Where no backend is healthy, requests go to all. One that is unhealthy keeps its connections. 502 is
+	// the answer when a backend refuses the connection, or closes it instead of responding. Requests have an
+	// X-Amzn-Trace-Id. The balancer's cookies are AWSALB and AWSALBCORS, and its health checks are those of
+	// ELB-HealthChecker/2.0.
+	Application bool
 
 	IdleTimeout time.Duration // of clients and backends; 60 s when 0
 	Drain       time.Duration // how long requests may take to finish on a backend that leaves; 0: they are cut off
@@ -73,12 +82,21 @@ type Balancer struct {
 	AccessLog bool
 }
 
+// Group is what holds for the backends of a target group.
+type Group struct {
+	HealthCheck HealthCheck
+	Drain       time.Duration // as Balancer's
+	SlowStart   time.Duration // as Balancer's
+	RoundRobin  bool          // HTTP requests go to backends by turn, otherwise to the one with the fewest under way
+}
+
 // Listener is a port with what is done with connections to it. Front and back are both HTTP or HTTPS,
 // or both TCP or SSL.
 type Listener struct {
 	Port            int
 	Protocol        Protocol
-	BackendPort     int
+	Group           string // whose backends it sends to; "": those that are in none
+	BackendPort     int    // of backends that have no Port; with a Group, 0 when all have
 	BackendProtocol Protocol
 
 	Certificate *tls.Certificate // of HTTPS and SSL
@@ -101,11 +119,13 @@ type Sticky struct {
 	Duration  time.Duration // 0: until the client's session ends
 }
 
-// Backend is where requests go.
+// Backend is where requests go. No two of a balancer have the same ID, Group and Port.
 type Backend struct {
 	ID      string
 	Zone    string
 	Address netip.Addr
+	Group   string // the target group that it is in; "": none
+	Port    int    // where it listens; 0: the listener's BackendPort
 }
 
 // BackendPolicy is how to speak with a port of the backends.
@@ -117,8 +137,9 @@ type BackendPolicy struct {
 // HealthCheck is when a backend is in service.
 type HealthCheck struct {
 	Protocol           Protocol
-	Port               int
-	Path               string // of HTTP and HTTPS
+	Port               int      // 0, of groups only: the backend's own (“traffic-port”)
+	Path               string   // of HTTP and HTTPS
+	Statuses           Statuses // of HTTP and HTTPS: those that pass; none: 200 alone
 	Interval, Timeout  time.Duration
 	Healthy, Unhealthy int // so many checks in a row change the state
 }
@@ -152,8 +173,14 @@ const (
 type BackendHealth struct {
 	ID          string
 	Zone        string
+	Group       string // as Backend's
+	Port        int    // as Backend's
 	State       string // InService, OutOfService
 	Reason      string // ELB, Instance, N/A
 	Description string
 	Draining    bool // it left the balancer, and requests under way may finish
+	// Cause is what the last failed check of a backend that is out of service ran into, nil otherwise. It
+	// wraps a StatusError for a status that does not pass, and context.DeadlineExceeded when time was up.
+	// Changed does not tell of a change of the cause alone.
+	Cause error
 }

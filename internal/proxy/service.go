@@ -51,6 +51,8 @@ type settings struct {
 	tls      *tls.Config // nil: none
 	idle     time.Duration
 	nodes    []*node // one per zone, or a single one
+	// application is Balancer's.
+	application bool
 }
 
 func newService(b *balancer, l *Listener) *service {
@@ -69,7 +71,7 @@ func (s *service) set(spec *Balancer, l *Listener, all []*backend, used map[*bac
 	if old == nil {
 		old = &settings{listener: &Listener{}}
 	}
-	now := &settings{listener: l, idle: spec.idle()}
+	now := &settings{listener: l, idle: spec.idle(), application: spec.Application}
 	if s.shape.Protocol.Secure() {
 		if now.tls = old.tls; !sameTLS(old.listener, l) {
 			now.tls = serverTLS(l)
@@ -88,7 +90,7 @@ func (s *service) set(spec *Balancer, l *Listener, all []*backend, used map[*bac
 			n = &node{s: s, zone: zone}
 		}
 		n.targets.Store(n.reach(spec, l, all, used))
-		n.serve(now.idle)
+		n.serve(now)
 		now.nodes = append(now.nodes, n)
 	}
 	s.now.Store(now)
@@ -101,11 +103,13 @@ func (s *service) set(spec *Balancer, l *Listener, all []*backend, used map[*bac
 }
 
 // node returns the node that a connection from a zone is for. For clients of the host those take turns
-// that have a healthy backend, as those without are not in the balancer's DNS name.
+// that have a healthy backend, as those without are not in the balancer's DNS name. Where none has one,
+// those take over that send to backends regardless.
 func (s *service) node(zone string) *node {
 	nodes := s.now.Load().nodes
 	turn := int(s.turn.Add(1))
 	var other *node
+	var others bool // it sends to some regardless
 	for i := range nodes {
 		n := nodes[(turn+i)%len(nodes)]
 		if zone != "" {
@@ -114,11 +118,12 @@ func (s *service) node(zone string) *node {
 			}
 			continue
 		}
-		if n.reachable().healthy() {
+		ts := n.reachable()
+		if ts.healthy() {
 			return n
 		}
-		if other == nil {
-			other = n
+		if some := ts.application && len(ts.all) > 0; other == nil || some && !others {
+			other, others = n, some
 		}
 	}
 	if other == nil { // the zone was left while the connection came
@@ -235,22 +240,32 @@ func (s *server) ServeConn(ctx context.Context, c net.Conn) {
 	s.Server.ServeConn(ctx, c)
 }
 
-// closedStatus is the answer when a backend closes the connection instead of responding, which a Classic
-// Load Balancer calls a timeout, too (“HTTP 504: … Cause 2: Registered instances closing the connection”):
+// What is answered when a backend cannot be connected to, and when it closes the connection instead of
+// responding. A Classic Load Balancer calls the second a timeout, too (“HTTP 504: … Cause 2: Registered
+// instances closing the connection”); for an Application Load Balancer both are a bad gateway:
 // https://docs.aws.amazon.com/elasticloadbalancing/latest/classic/ts-elb-error-message.html
-const closedStatus = 504
+// https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html
+func badStatuses(application bool) (connect, closed int) {
+	if application {
+		return 502, 502
+	}
+	return 503, 504
+}
 
-// serve has connections from now on served with an idle timeout.
-func (n *node) serve(idle time.Duration) {
+// serve has connections from now on served with other settings.
+func (n *node) serve(now *settings) {
 	if !n.s.shape.Protocol.Web() {
 		return
 	}
 	n.old = slices.DeleteFunc(n.old, func(s *server) bool { return s.conns.Load() == 0 })
 	last := n.server.Load()
-	if last != nil && last.IdleTimeout == idle {
+	connect, closed := badStatuses(now.application)
+	if last != nil && last.IdleTimeout == now.idle && last.ClosedStatus == closed {
 		return
 	}
-	n.server.Store(&server{Server: http1.Server{Director: n, IdleTimeout: idle, ClosedStatus: closedStatus, Logger: n.s.b.p.cfg.Logger}})
+	n.server.Store(&server{Server: http1.Server{
+		Director: n, IdleTimeout: now.idle, ConnectStatus: connect, ClosedStatus: closed, Logger: n.s.b.p.cfg.Logger,
+	}})
 	if last != nil {
 		n.old = append(n.old, last)
 	}

@@ -9,17 +9,22 @@ import (
 	"github.com/tarn-eks/tarn/internal/http1"
 )
 
-const (
-	cookieName     = "AWSELB"
-	corsCookieName = "AWSELBCORS" // the same, for requests from other sites' pages
+// cookieLen is of what stands for a backend; then comes until when, if it does not last.
+const cookieLen = 2 * sha256.Size
 
-	cookieLen = 2 * sha256.Size // of what stands for a backend; then comes until when, if it does not last
-)
+// cookieNames are those of a balancer's cookies: cors is the same, for requests from other sites' pages.
+func cookieNames(application bool) (name, cors string) {
+	if application {
+		return "AWSALB", "AWSALBCORS"
+	}
+	return "AWSELB", "AWSELBCORS"
+}
 
 // find is the target that a request's cookies want, or nil.
 func (s *Sticky) find(r *http1.Request, ts *targets) *target {
 	var found *target
 	app := s.AppCookie == ""
+	own, cors := cookieNames(ts.application)
 	for i := range r.Fields {
 		if !bytes.EqualFold(r.Fields[i].Name, []byte("Cookie")) {
 			continue
@@ -30,7 +35,7 @@ func (s *Sticky) find(r *http1.Request, ts *targets) *target {
 			pair, rest, _ = bytes.Cut(rest, []byte(";"))
 			name, value, _ := bytes.Cut(bytes.TrimSpace(pair), []byte("="))
 			switch string(name) {
-			case cookieName, corsCookieName:
+			case own, cors:
 				if t := s.decode(value, ts, time.Now); t != nil && found == nil {
 					found = t
 				}
@@ -63,7 +68,7 @@ func (s *Sticky) decode(value []byte, ts *targets, now func() time.Time) *target
 
 // give adds the balancer's cookies to a response: to the first one of a backend, or, where they go with
 // the application's, to each that sets that.
-func (s *Sticky) give(c *choice, r *http1.Response, h *http1.Header, now time.Time) {
+func (s *Sticky) give(c *choice, r *http1.Response, h *http1.Header, application bool, now time.Time) {
 	var attributes []byte
 	value := append(make([]byte, 0, 256), '=')
 	value = append(value, c.cookie...)
@@ -82,8 +87,9 @@ func (s *Sticky) give(c *choice, r *http1.Response, h *http1.Header, now time.Ti
 			attributes = strconv.AppendInt(append(attributes, ";MAX-AGE="...), int64(s.Duration/time.Second), 10)
 		}
 	}
-	h.Add("Set-Cookie", bytes.Join([][]byte{[]byte(cookieName), value, attributes}, nil))
-	h.Add("Set-Cookie", bytes.Join([][]byte{[]byte(corsCookieName), value, crossSite(attributes)}, nil))
+	own, cors := cookieNames(application)
+	h.Add("Set-Cookie", bytes.Join([][]byte{[]byte(own), value, attributes}, nil))
+	h.Add("Set-Cookie", bytes.Join([][]byte{[]byte(cors), value, crossSite(attributes)}, nil))
 }
 
 // learn returns the attributes with which a response sets the application's cookie, from the first

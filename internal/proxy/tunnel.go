@@ -33,6 +33,9 @@ func (n *node) tunnel(c net.Conn, now *settings) {
 	if t.connect(spec) {
 		t.run()
 		t.target.end()
+		if c := t.target.group.counters; c != nil {
+			c.bytes.Add(uint64(t.received.Load() + t.sent.Load()))
+		}
 	}
 	b.counters.bytes.Add(uint64(t.received.Load() + t.sent.Load()))
 	if spec.AccessLog {
@@ -112,6 +115,7 @@ func (t *tunnel) connect(spec *Balancer) bool {
 		}
 		t.toConnect = time.Since(began)
 		counters.latency.add(t.toConnect)
+		to.group.connected(t.toConnect)
 		t.mu.Lock()
 		t.backend, t.target = c, to
 		closed := t.closed

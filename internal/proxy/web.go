@@ -28,19 +28,23 @@ func (n *node) Choose(x *http1.Exchange) (*http1.Pool, int) {
 		from = sticky.find(x.Request, ts)
 	}
 	limit := spec.Limits.BackendConnections
-	if from != nil && from.healthy.Load() && !has(x.Tried, from.pool) && from.begin(limit) {
+	if from != nil && (from.healthy.Load() || ts.open()) && !has(x.Tried, from.pool) && from.begin(limit) {
 		x.State = &from.stuck
 		return n.take(from, spec, x)
 	}
-	t, full := ts.least(n.turn.Add(1), x.Tried, limit)
+	t, full := ts.choose(n.turn.Add(1), x.Tried, limit)
 	if t == nil && full {
 		t = n.queue(x, spec)
 	}
 	if t == nil {
-		if len(x.Tried) > 0 && errors.Is(x.Cause, context.DeadlineExceeded) {
+		switch {
+		case len(x.Tried) == 0 || spec.Application && len(ts.all) == 0:
+			return nil, 503
+		case errors.Is(x.Cause, context.DeadlineExceeded):
 			return nil, 504 // they are there, and do not answer
 		}
-		return nil, 503
+		status, _ := badStatuses(spec.Application)
+		return nil, status
 	}
 	x.State = &t.fresh
 	return n.take(t, spec, x)
@@ -56,7 +60,7 @@ func (n *node) queue(x *http1.Exchange, spec *Balancer) (t *target) {
 	}
 	b.surge.wait(x.Context, spec.idle(), func() bool {
 		var full bool
-		t, full = n.reachable().least(n.turn.Add(1), x.Tried, b.spec.Load().Limits.BackendConnections)
+		t, full = n.reachable().choose(n.turn.Add(1), x.Tried, b.spec.Load().Limits.BackendConnections)
 		return t != nil || !full
 	})
 	return t
@@ -92,13 +96,17 @@ func (n *node) ForRequest(x *http1.Exchange, h *http1.Header) {
 	h.Join("X-Forwarded-For", x.ClientIP)
 	h.Set("X-Forwarded-Proto", n.s.scheme)
 	h.Set("X-Forwarded-Port", n.s.port)
+	if n.s.now.Load().application {
+		trace(x, h)
+	}
 }
 
 // ForResponse gives the client its cookie.
 func (n *node) ForResponse(x *http1.Exchange, h *http1.Header) {
-	sticky := n.s.now.Load().listener.Sticky
+	now := n.s.now.Load()
+	sticky := now.listener.Sticky
 	if c, ok := x.State.(*choice); ok && sticky != nil && x.StatusBackend != 0 {
-		sticky.give(c, x.Response, h, x.Received)
+		sticky.give(c, x.Response, h, now.application, x.Received)
 	}
 }
 
@@ -106,9 +114,14 @@ func (n *node) ForResponse(x *http1.Exchange, h *http1.Header) {
 func (n *node) Done(x *http1.Exchange) {
 	b, spec := n.s.b, n.s.b.spec.Load()
 	counters := &b.counters
-	if c, ok := x.State.(*choice); ok {
+	bytes := uint64(int64(x.RequestHeadBytes) + x.RequestBytes + x.ResponseBytes)
+	c, _ := x.State.(*choice)
+	if c != nil {
 		c.end()
 		x.State = nil
+		if of := c.group.counters; of != nil {
+			of.forwarded(x, bytes)
+		}
 	}
 	if x.Pool != nil {
 		counters.requests.Add(1)
@@ -119,12 +132,12 @@ func (n *node) Done(x *http1.Exchange) {
 	} else {
 		counters.elb(x.StatusELB)
 	}
-	counters.bytes.Add(uint64(int64(x.RequestHeadBytes) + x.RequestBytes + x.ResponseBytes))
+	counters.bytes.Add(bytes)
 	if nonCompliant(x) {
 		counters.nonRFC.Add(1)
 	}
 	if spec.AccessLog {
-		n.log(x, spec)
+		n.log(x, c, spec)
 	}
 }
 
@@ -140,7 +153,7 @@ func nonCompliant(x *http1.Exchange) bool {
 	return ok
 }
 
-func (n *node) log(x *http1.Exchange, spec *Balancer) {
+func (n *node) log(x *http1.Exchange, c *choice, spec *Balancer) {
 	e := entry{
 		Time: x.Received, Balancer: spec.Name, Client: x.ClientAddr,
 		RequestProcessing: x.RequestProcessing, BackendProcessing: x.BackendProcessing, ResponseProcessing: x.ResponseProcessing,
@@ -155,10 +168,8 @@ func (n *node) log(x *http1.Exchange, spec *Balancer) {
 			e.Host = []byte(addrPort(x.Conn.LocalAddr()).Addr().String()) // HTTP/1.0
 		}
 	}
-	if x.Pool != nil {
-		if k, ok := x.Pool.Any.(*backend); ok {
-			e.Backend = netip.AddrPortFrom(k.spec.Address, uint16(n.s.shape.BackendPort))
-		}
+	if c != nil {
+		e.Backend = netip.AddrPortFrom(c.spec.Address, uint16(c.key.port))
 	}
 	if c, ok := x.Conn.(*tls.Conn); ok {
 		s := c.ConnectionState()
