@@ -72,18 +72,14 @@ func (ts *targets) open() bool { return ts.application && !ts.healthy() }
 // choose is the target for a request, of those that tried does not have, and begins it there. full says
 // that there are some, and all do as much as limit says.
 func (ts *targets) choose(turn uint32, tried []*http1.Pool, limit int) (t *target, full bool) {
-	if t, full = ts.pick(turn, tried, limit, false); t == nil && !full && ts.open() {
-		return ts.pick(turn, tried, limit, true)
+	pick := (*targets).least
+	if ts.roundRobin {
+		pick = (*targets).inTurn
+	}
+	if t, full = pick(ts, turn, tried, limit, false); t == nil && !full && ts.open() {
+		return pick(ts, turn, tried, limit, true)
 	}
 	return t, full
-}
-
-// pick is choose among healthy targets, or among all.
-func (ts *targets) pick(turn uint32, tried []*http1.Pool, limit int, open bool) (t *target, full bool) {
-	if ts.roundRobin {
-		return ts.inTurn(turn, tried, limit, open)
-	}
-	return ts.least(turn, tried, limit, open)
 }
 
 // inTurn is the healthy target, or any, whose turn it is. Those that are passed over do not count: else
@@ -119,9 +115,12 @@ func (ts *targets) least(turn uint32, tried []*http1.Pool, limit int, open bool)
 		var fewest, resting int64
 		var rest *target // the best of those that skipped their turn, as they start slowly
 		best, full = nil, false
-		for i := range ts.all {
-			t := ts.all[(int(turn)+i)%len(ts.all)]
-			if !open && !t.healthy.Load() || has(tried, t.pool) {
+		for i, at := 0, int(turn)%max(len(ts.all), 1); i < len(ts.all); i, at = i+1, at+1 {
+			if at == len(ts.all) {
+				at = 0
+			}
+			t := ts.all[at]
+			if !t.healthy.Load() && !open || has(tried, t.pool) {
 				continue
 			}
 			n := t.active.Load()
