@@ -181,7 +181,15 @@ func TestApplicationStatuses(t *testing.T) {
 	ask(80, "/close", 502)
 	ask(80, "/slow", 504)
 	ask(81, "/", 502) // it is unhealthy, and refuses
+	if s, _ := r.GroupStats("lb", "dead"); s.BackendConnectionErrs != 1 || s.RequestCount != 0 {
+		t.Errorf("of the one that refuses: %+v", s)
+	}
 	ask(82, "/", 503)
+	// All have left while the request was on its way to one of them.
+	x := http1.Exchange{Request: &http1.Request{}, Context: t.Context(), Cause: http1.ErrBackendConnect, Tried: []*http1.Pool{http1.NewPool(http1.PoolConfig{})}}
+	if _, status := r.get("lb").service(82).node("").Choose(&x); status != 503 {
+		t.Errorf("status %d when all have left, want 503", status)
+	}
 	// A connection that was kept has died, and there is no other.
 	ask(80, "/", 200)
 	s.CloseClientConnections()

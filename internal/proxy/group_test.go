@@ -284,7 +284,7 @@ func TestGroupSettings(t *testing.T) {
 		p := New(Config{})
 		spec := alb("10.0.0.1:1", "10.0.0.2:1")
 		spec.Application = false
-		spec.Drain, spec.SlowStart = time.Hour, time.Hour
+		spec.Drain = time.Hour
 		spec.Groups["a"] = Group{HealthCheck: traffic(TCP), Drain: 10 * time.Second, SlowStart: 100 * time.Second}
 		spec.Groups["b"] = Group{HealthCheck: traffic(TCP)}
 		spec.Backends = append(spec.Backends, in("b", "i-1", "10.0.0.1:1"), in("b", "i-2", "10.0.0.2:1"))
