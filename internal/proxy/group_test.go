@@ -80,7 +80,7 @@ func TestGroups(t *testing.T) {
 	}
 	b := web("10.0.0.1")
 	b.AccessLog = true
-	b.Groups = map[string]Group{"a": {HealthCheck: traffic(TCP)}, "b": {HealthCheck: traffic(HTTP)}, "empty": {HealthCheck: traffic(TCP)}}
+	b.Groups = map[string]Group{"a": {HealthCheck: traffic(TCP), RoundRobin: true}, "b": {HealthCheck: traffic(HTTP)}, "empty": {HealthCheck: traffic(TCP)}}
 	other := b.Groups["b"]
 	other.HealthCheck.Port = 9000
 	b.Groups["b"] = other
@@ -139,9 +139,10 @@ func TestGroups(t *testing.T) {
 	// Another port is another backend.
 	b.Backends[4].Port = 31000
 	r.apply(b)
-	if h := r.Health("lb"); len(h) < 5 || h[4].Port != 31000 || h[4].Description != registering {
-		t.Errorf("with another port: %+v", h)
-	}
+	r.until("the former one has left", func() bool {
+		h := r.Health("lb")
+		return len(h) == 5 && h[4].Port == 31000
+	})
 }
 
 func TestGroupStats(t *testing.T) {
@@ -502,7 +503,7 @@ func TestSpecErrors(t *testing.T) {
 		{"a backend in none, without a health check", func(b *Balancer) {
 			b.Backends = append(b.Backends, Backend{ID: "i-3", Address: netip.MustParseAddr("10.0.0.3")})
 		}, "health check :0 every 0s within 0s: protocol, port, interval and timeout are needed"},
-		{"neither groups nor a health check", func(b *Balancer) { b.Groups, b.Backends, b.Listeners = nil, nil, nil }, "health check :0 every 0s within 0s: protocol, port, interval and timeout are needed"},
+		{"neither groups nor a health check", func(b *Balancer) { b.Application, b.Groups, b.Backends, b.Listeners = false, nil, nil, nil }, "health check :0 every 0s within 0s: protocol, port, interval and timeout are needed"},
 		{"a balancer's health check without a port", func(b *Balancer) {
 			b.HealthCheck = traffic(TCP)
 			b.Backends = append(b.Backends, Backend{ID: "i-3", Address: netip.MustParseAddr("10.0.0.3"), Port: 1})
@@ -536,6 +537,7 @@ func TestSpecErrors(t *testing.T) {
 		{"a backend's port", func(b *Balancer) { b.Backends[0].Port = 65536 }, "backend i-1:65536 in target group a: port 65536: ports are from 1 to 65535"},
 		{"a backend twice", func(b *Balancer) { b.Backends[1] = b.Backends[0] }, "backend i-1:1 in target group a: there are two"},
 		{"a backend on two ports", func(b *Balancer) { b.Backends[1] = in("a", "i-1", "10.0.0.1:2") }, ""},
+		{"an application load balancer without listeners", func(b *Balancer) { b.Listeners, b.Backends, b.Groups = nil, nil, nil }, ""},
 		{"a backend in two groups", func(b *Balancer) {
 			b.Groups["b"] = b.Groups["a"]
 			b.Backends[1] = in("b", "i-1", "10.0.0.1:1")

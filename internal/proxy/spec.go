@@ -41,7 +41,7 @@ func (b *Balancer) check() error {
 		ports[l.Port] = true
 	}
 	keys := map[string]bool{}
-	own := len(b.Groups) == 0 // whether its own health check is needed
+	own := len(b.Groups) == 0 && !b.Application // whether its own health check is needed
 	for i := range b.Backends {
 		k := &b.Backends[i]
 		own = own || k.Group == ""
