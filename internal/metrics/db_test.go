@@ -91,6 +91,23 @@ func TestWhatIsOfOneSecondAddsUp(t *testing.T) {
 	f.same("before it", len(f.points(cpu, -time.Hour, -time.Minute, time.Minute)), 0)
 }
 
+// What is sampled each second weighs a sixtieth of a minute's sample, and the sum of
+// what was counted is a whole number all the same.
+func TestSharesOfAMinute(t *testing.T) {
+	f := open(t, t.TempDir())
+	share := 1.0 / 60
+	total := 0
+	for s := range 54 {
+		n := []int{1, 1, 2, 7}[s%4]
+		total += n
+		f.put(metrics.Datum{ID: cpu, At: noon.Add(time.Duration(s-60) * time.Second), Values: []float64{float64(n) / share}, Counts: []float64{share}})
+	}
+	p := f.points(cpu, -time.Minute, 0, time.Minute)
+	if len(p) != 1 || p[0].Sum != float64(total) || p[0].Count != 0.9 {
+		t.Errorf("%+v, want a sum of %d", p, total)
+	}
+}
+
 // More in a second than it has milliseconds, some in one call, at a time for which
 // there are data already and newer ones.
 func TestManyInASecond(t *testing.T) {

@@ -100,11 +100,12 @@ func gather(data map[cell]*measured, q Query) []Point {
 	out := make([]Point, 0, len(points))
 	for _, p := range points {
 		p.Values = merged(p.Values)
+		p.Count = seconds(p.Count) / 60
 		// The order of the map must not show in the last digits.
 		if p.Known {
 			p.Sum = 0
 			for _, v := range p.Values {
-				p.Sum += v.Value * v.Count
+				p.Sum += v.Value * seconds(v.Count) / 60
 			}
 		}
 		out = append(out, *p)
@@ -113,6 +114,17 @@ func gather(data map[cell]*measured, q Query) []Point {
 		return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.Unit, b.Unit))
 	})
 	return out
+}
+
+// seconds is a weight in seconds, if a minute weighs 1: what is sampled more often
+// than each minute weighs its share of it. What adding shares up has left in the last
+// digits does not count: a sum of whole numbers is one.
+func seconds(weight float64) float64 {
+	s := weight * 60
+	if whole := math.Round(s); math.Abs(s-whole) < 1e-6 {
+		return whole
+	}
+	return s
 }
 
 func (p *Point) add(m *measured) {
