@@ -21,7 +21,8 @@ import (
 	"github.com/tarn-eks/tarn/internal/store"
 )
 
-// Balancers are the Classic load balancers of groups.
+// Balancers are the Classic load balancers of groups, by name, and their target
+// groups, by ARN.
 type Balancers interface {
 	// State returns those of the load balancers that exist, by name.
 	State(ctx context.Context, names []string) (map[string]Balancer, error)
@@ -178,7 +179,7 @@ func (l *Loop) reconcileGroup(ctx context.Context, s seen) (wake time.Time, err 
 	if s.Made, err = l.made(ctx, s.Members); err != nil {
 		return wake, err
 	}
-	if names := slices.Concat(s.Group.LoadBalancers, s.Group.Leaving); l.Balancers != nil && len(names) > 0 {
+	if names := slices.Concat(s.Group.Traffic(), s.Group.Leaving); l.Balancers != nil && len(names) > 0 {
 		if s.Balancers, err = l.Balancers.State(ctx, names); err != nil {
 			return wake, err
 		}

@@ -59,9 +59,9 @@ func (p *planner) failing(m *member) string {
 	return ""
 }
 
-// failsChecks says that a load balancer of the group finds the member wanting.
+// failsChecks says that a load balancer or target group of the group finds the member wanting.
 func (p *planner) failsChecks(m *member) bool {
-	for _, name := range p.Group.LoadBalancers {
+	for _, name := range p.Group.Traffic() {
 		b := p.Balancers[name]
 		if slices.Contains(b.Registered, m.Instance) && slices.Contains(b.Failing, m.Instance) {
 			return true

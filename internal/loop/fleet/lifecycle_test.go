@@ -91,6 +91,8 @@ func TestLoadBalancers(t *testing.T) {
 	none, leaving := g, g
 	none.Desired = 0
 	leaving.LoadBalancers, leaving.Leaving = nil, []string{"lb"}
+	behind := g // a target group
+	behind.LoadBalancers, behind.TargetGroups = nil, []string{"lb"}
 	for _, test := range []struct {
 		name     string
 		group    autoscaling.Group
@@ -108,6 +110,8 @@ func TestLoadBalancers(t *testing.T) {
 		{"before standby too", none, "i-1 a EnteringStandby", Balancer{Registered: []string{"i-1"}}, []string{"deregister lb[i-1]", "i-1 EnteringStandby"}},
 		{"it fails its checks in the grace period", g, "i-1 a InService age=5m", Balancer{Registered: []string{"i-1"}, Failing: []string{"i-1"}}, nil},
 		{"and after it", g, "i-1 a InService age=15m", Balancer{Registered: []string{"i-1"}, Failing: []string{"i-1"}},
+			[]string{"deregister lb[i-1]", "i-1 Terminating", "launch 1 in subnet-a"}},
+		{"a target group's checks count, too", behind, "i-1 a InService age=15m", Balancer{Registered: []string{"i-1"}, Failing: []string{"i-1"}},
 			[]string{"deregister lb[i-1]", "i-1 Terminating", "launch 1 in subnet-a"}},
 		{"from one that was detached it is taken", leaving, "i-1 a InService", Balancer{Registered: []string{"i-1", "i-9"}}, []string{"deregister lb[i-1]"}},
 		{"and not judged by it", leaving, "i-1 a InService age=15m", Balancer{Registered: []string{"i-1"}, Failing: []string{"i-1"}}, []string{"deregister lb[i-1]"}},

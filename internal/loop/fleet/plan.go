@@ -24,8 +24,8 @@ type State struct {
 	Source Source
 	// Made is when launch configurations were made, by name.
 	Made map[string]time.Time
-	// Balancers are those of the group's Classic load balancers that exist, and of
-	// those that leave it.
+	// Balancers are those of the group's Classic load balancers and target groups that
+	// exist, and of those that leave it, by name or ARN.
 	Balancers map[string]Balancer
 	// Refresh is the instance refresh that is under way; nil: there is none.
 	Refresh *autoscaling.Refresh
@@ -33,7 +33,7 @@ type State struct {
 	Alarm string
 }
 
-// Balancer is a load balancer as a group sees it. All are ids of instances.
+// Balancer is a load balancer or target group as a group sees it. All are ids of instances.
 type Balancer struct {
 	Registered []string
 	// Failing are those that have failed their health checks. One of which the

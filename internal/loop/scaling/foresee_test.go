@@ -137,6 +137,37 @@ func TestForecastOnly(t *testing.T) {
 	}
 }
 
+// Requests to a target group: three targets take 30 of each a minute, and twice as
+// many are wanted of each.
+func TestForecastOfRequests(t *testing.T) {
+	noon := time.Now().UTC().Truncate(24 * time.Hour).Add(12 * time.Hour)
+	f := newFixture(t, noon)
+	f.group(autoscaling.Group{Name: "g", Max: 9, Desired: 2})
+	of := map[string]string{"LoadBalancer": "app/shop/1", "TargetGroup": "targetgroup/web/2"}
+	var data []metrics.Datum
+	for h := range 48 {
+		at := noon.Add(-time.Duration(48-h) * time.Hour)
+		for name, v := range map[string]float64{"RequestCount": 60 * 90, "RequestCountPerTarget": 60 * 30, "HealthyHostCount": 3} {
+			data = append(data, metrics.Datum{ID: metrics.ID{Namespace: "AWS/ApplicationELB", Name: name, Dimensions: of}, At: at, Unit: "Count", Values: []float64{v}})
+		}
+	}
+	if err := f.data.Put(t.Context(), data); err != nil {
+		t.Fatal(err)
+	}
+	p := predicting(autoscalingapi.PredictiveScalingModeForecastOnly)
+	p.Predictive.MetricSpecifications[0] = autoscalingapi.PredictiveScalingMetricSpecification{
+		TargetValue: new(60.0), PredefinedMetricPairSpecification: &autoscalingapi.PredictiveScalingPredefinedMetricPair{
+			PredefinedMetricType: autoscalingapi.PredefinedMetricPairTypeALBRequestCount, ResourceLabel: new("app/shop/1/targetgroup/web/2"),
+		},
+	}
+	f.policy(p)
+	f.turn(noon)
+	it, err := f.outlooks.all.Get(t.Context(), "g/ahead")
+	if err != nil || byHour(it.Value.Capacity)[noon.Unix()] != 2 {
+		t.Errorf("%v, %v", it.Value.Capacity, err)
+	}
+}
+
 // A customized metric: requests, and how many each instance answers.
 func TestForecastOfCustomMetrics(t *testing.T) {
 	noon := time.Now().UTC().Truncate(24 * time.Hour).Add(12 * time.Hour)

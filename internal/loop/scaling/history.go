@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/tarn-eks/tarn/internal/api"
 	autoscalingapi "github.com/tarn-eks/tarn/internal/api/autoscaling"
 	cloudwatchapi "github.com/tarn-eks/tarn/internal/api/cloudwatch"
 	"github.com/tarn-eks/tarn/internal/metrics"
@@ -33,26 +35,65 @@ var measured = map[string]string{
 	string(autoscalingapi.PredefinedScalingMetricTypeASGAverageNetworkOut):     "NetworkOut",
 }
 
+// predefined is a predefined metric of a predictive policy; the label says of which
+// target group, where it is about requests.
+type predefined struct{ name, label string }
+
+// requests says that the metric is about a target group's requests.
+func (p predefined) requests() bool { return strings.HasPrefix(p.name, "ALB") }
+
+// load is the metric that has the load's total.
+func (p predefined) load(group string) metrics.ID {
+	if p.requests() {
+		return p.ofTargets("RequestCount")
+	}
+	return metrics.ID{Namespace: "AWS/EC2", Name: measured[p.name], Dimensions: ofGroup(group)}
+}
+
+// metric is the one that is to be at its target.
+func (p predefined) metric(group string) metrics.ID {
+	if p.requests() {
+		return p.ofTargets("RequestCountPerTarget")
+	}
+	return p.load(group)
+}
+
+// value is the metric's in an hour: requests are those of a minute.
+func (p predefined) value(of metrics.Point) float64 {
+	if p.requests() {
+		return of.Sum / 60
+	}
+	return average(of)
+}
+
+func (p predefined) ofTargets(name string) metrics.ID {
+	balancer, target, _ := autoscaling.ParseResourceLabel(p.label)
+	return metrics.ID{Namespace: "AWS/ApplicationELB", Name: name, Dimensions: map[string]string{"LoadBalancer": balancer, "TargetGroup": target}}
+}
+
+func average(p metrics.Point) float64 { return p.Sum / p.Count }
+
 // learn reads the history of a policy's load up to the last full hour, and how the
 // load, the scaling metric and the capacity belong together.
 func (l *Loop) learn(ctx context.Context, spec autoscalingapi.PredictiveScalingMetricSpecification, group string, now time.Time) (h history, err error) {
 	end := now.UTC().Truncate(time.Hour)
 	start := end.Add(-mostHistory * time.Hour)
 	var metric, capacity []Hour
-	loadName, metricName := "", ""
-	if pair := spec.PredefinedMetricPairSpecification; pair != nil {
-		loadName, metricName = string(pair.PredefinedMetricType), string(pair.PredefinedMetricType)
+	var loads, scales predefined
+	if p := spec.PredefinedMetricPairSpecification; p != nil {
+		loads = predefined{string(p.PredefinedMetricType), api.Val(p.ResourceLabel)}
+		scales = loads
 	}
 	if p := spec.PredefinedLoadMetricSpecification; p != nil {
-		loadName = string(p.PredefinedMetricType)
+		loads = predefined{string(p.PredefinedMetricType), api.Val(p.ResourceLabel)}
 	}
 	if p := spec.PredefinedScalingMetricSpecification; p != nil {
-		metricName = string(p.PredefinedMetricType)
+		scales = predefined{string(p.PredefinedMetricType), api.Val(p.ResourceLabel)}
 	}
 	if c := spec.CustomizedLoadMetricSpecification; c != nil {
 		h.Load, err = l.query(ctx, c.MetricDataQueries, start, end)
 	} else {
-		h.Load, err = l.ofGroup(ctx, loadName, group, start, end, func(p metrics.Point) float64 { return p.Sum })
+		h.Load, err = l.hours(ctx, loads.load(group), start, end, func(p metrics.Point) float64 { return p.Sum })
 	}
 	if err != nil {
 		return h, err
@@ -60,7 +101,7 @@ func (l *Loop) learn(ctx context.Context, spec autoscalingapi.PredictiveScalingM
 	if c := spec.CustomizedScalingMetricSpecification; c != nil {
 		metric, err = l.query(ctx, c.MetricDataQueries, start, end)
 	} else {
-		metric, err = l.ofGroup(ctx, metricName, group, start, end, func(p metrics.Point) float64 { return p.Sum / p.Count })
+		metric, err = l.hours(ctx, scales.metric(group), start, end, scales.value)
 	}
 	if err != nil {
 		return h, err
@@ -68,11 +109,12 @@ func (l *Loop) learn(ctx context.Context, spec autoscalingapi.PredictiveScalingM
 	switch {
 	case spec.CustomizedCapacityMetricSpecification != nil:
 		capacity, err = l.query(ctx, spec.CustomizedCapacityMetricSpecification.MetricDataQueries, start, end)
-	case measured[metricName] != "":
-		capacity, err = l.seen(ctx, measured[metricName], group, start, end)
+	case scales.requests():
+		capacity, err = l.hours(ctx, scales.ofTargets("HealthyHostCount"), start, end, average)
+	case measured[scales.name] != "":
+		capacity, err = l.seen(ctx, measured[scales.name], group, start, end)
 	default:
-		capacity, err = l.hours(ctx, metrics.ID{Namespace: "AWS/AutoScaling", Name: "GroupInServiceInstances", Dimensions: ofGroup(group)}, start, end,
-			func(p metrics.Point) float64 { return p.Sum / p.Count })
+		capacity, err = l.hours(ctx, metrics.ID{Namespace: "AWS/AutoScaling", Name: "GroupInServiceInstances", Dimensions: ofGroup(group)}, start, end, average)
 	}
 	h.Ratio = Ratio(h.Load, metric, capacity)
 	return h, err
@@ -95,14 +137,6 @@ func (l *Loop) hours(ctx context.Context, id metrics.ID, start, end time.Time, v
 		}
 	}
 	return all, nil
-}
-
-func (l *Loop) ofGroup(ctx context.Context, predefined, group string, start, end time.Time, value func(metrics.Point) float64) ([]Hour, error) {
-	name := measured[predefined]
-	if name == "" { // of an Application Load Balancer, which the region has not
-		return nil, fmt.Errorf("there is no metric for %s", predefined)
-	}
-	return l.hours(ctx, metrics.ID{Namespace: "AWS/EC2", Name: name, Dimensions: ofGroup(group)}, start, end, value)
 }
 
 // seen is how many instances a group's metric was measured at. The metric has the

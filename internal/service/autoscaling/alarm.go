@@ -81,7 +81,7 @@ func predefined(group string, m *autoscalingapi.PredefinedMetricSpecification) (
 	case autoscalingapi.MetricTypeASGAverageNetworkOut:
 		return "AWS/EC2", "NetworkOut", "Average", ofGroup
 	case autoscalingapi.MetricTypeALBRequestCountPerTarget:
-		balancer, target, _ := parseResourceLabel(api.Val(m.ResourceLabel))
+		balancer, target, _ := ParseResourceLabel(api.Val(m.ResourceLabel))
 		return "AWS/ApplicationELB", "RequestCountPerTarget", "Sum", []autoscalingapi.MetricDimension{
 			{Name: new("LoadBalancer"), Value: &balancer}, {Name: new("TargetGroup"), Value: &target},
 		}
@@ -97,9 +97,9 @@ func (s *Service) deleteAlarms(ctx context.Context, p Policy) error {
 	return s.alarms.Delete(ctx, p.Alarms)
 }
 
-// parseResourceLabel takes a label of the metric ALBRequestCountPerTarget apart:
+// ParseResourceLabel takes a label of the metric ALBRequestCountPerTarget apart:
 // app/<name>/<id>/targetgroup/<name>/<id>.
-func parseResourceLabel(label string) (balancer, target string, ok bool) {
+func ParseResourceLabel(label string) (balancer, target string, ok bool) {
 	f := strings.Split(label, "/")
 	if len(f) != 6 || f[0] != "app" || f[3] != "targetgroup" || slices.Contains(f, "") {
 		return "", "", false

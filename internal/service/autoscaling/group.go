@@ -35,8 +35,8 @@ type Group struct {
 
 	LoadBalancers []string // Classic, by name
 	TargetGroups  []string // ARNs
-	// Leaving are Classic load balancers that were detached and may still have the
-	// group's instances. Loop fleet takes them out, and the names away.
+	// Leaving are Classic load balancers and target groups that were detached and may
+	// still have the group's instances. Loop fleet takes them out, and the names away.
 	Leaving []string
 
 	HealthCheck         string // "EC2", "ELB", or "EC2,ELB"
@@ -98,6 +98,9 @@ const (
 func (g Group) Suspends(process string) bool {
 	return slices.ContainsFunc(g.Suspended, func(s Suspended) bool { return s.Process == process })
 }
+
+// Traffic are the group's Classic load balancers and target groups.
+func (g Group) Traffic() []string { return slices.Concat(g.LoadBalancers, g.TargetGroups) }
 
 // HooksOf are the group's hooks of a transition.
 func (g Group) HooksOf(transition string) []Hook {

@@ -390,7 +390,7 @@ func TestTrafficSources(t *testing.T) {
 	same(t, "sources", fmt.Sprint(len(all.TrafficSources), *all.TrafficSources[0].Identifier, *all.TrafficSources[0].Type), "4"+target+"elbv2")
 	groups, err := f.DescribeLoadBalancerTargetGroups(t.Context(), &sdk.DescribeLoadBalancerTargetGroupsInput{AutoScalingGroupName: new("web")})
 	f.ok("describe", err)
-	same(t, "target groups", *groups.LoadBalancerTargetGroups[0].LoadBalancerTargetGroupARN, target)
+	same(t, "target groups", fmt.Sprint(*groups.LoadBalancerTargetGroups[0].LoadBalancerTargetGroupARN, *groups.LoadBalancerTargetGroups[0].State), target+"InService")
 	_, err = f.DetachTrafficSources(t.Context(), &sdk.DetachTrafficSourcesInput{AutoScalingGroupName: new("web"), TrafficSources: []types.TrafficSourceIdentifier{{Identifier: aws.String(target)}, {Identifier: new("lb3")}}})
 	f.ok("detach", err)
 	same(t, "left", f.describe("web").LoadBalancerNames, []string{"lb1"})

@@ -65,9 +65,10 @@ type Instances interface {
 type Balancers interface {
 	// LoadBalancers returns the names of those Classic Load Balancers that exist.
 	LoadBalancers(ctx context.Context, names []string) ([]string, error)
-	// InService returns those of the instances that the load balancer has in
-	// service; ok is false if there is no such load balancer.
-	InService(ctx context.Context, name string, instances []string) (in []string, ok bool, err error)
+	// InService returns those of the instances that the Classic Load Balancer with
+	// the name, or the target group with the ARN, has in service; ok is false if
+	// there is none.
+	InService(ctx context.Context, balancer string, instances []string) (in []string, ok bool, err error)
 	// TargetGroups returns the ARNs of those target groups that exist.
 	TargetGroups(ctx context.Context, arns []string) ([]string, error)
 }

@@ -97,7 +97,7 @@ func (g Group) hasTarget(p Policy) error {
 	if p.Target == nil || p.Target.PredefinedMetricSpecification == nil {
 		return nil
 	}
-	_, target, ok := parseResourceLabel(api.Val(p.Target.PredefinedMetricSpecification.ResourceLabel))
+	_, target, ok := ParseResourceLabel(api.Val(p.Target.PredefinedMetricSpecification.ResourceLabel))
 	if !ok || slices.ContainsFunc(g.TargetGroups, func(arn string) bool { return strings.HasSuffix(arn, ":"+target) }) {
 		return nil
 	}

@@ -235,7 +235,7 @@ func checkPredefined(m *autoscalingapi.PredefinedMetricSpecification) error {
 		if label == "" {
 			return invalid("Resource label should be specified for predefined metric type %s", m.PredefinedMetricType)
 		}
-		if _, _, ok := parseResourceLabel(label); !ok {
+		if _, _, ok := ParseResourceLabel(label); !ok {
 			return invalid("Invalid resource label '%s' for predefined metric type %s", label, m.PredefinedMetricType)
 		}
 		return nil

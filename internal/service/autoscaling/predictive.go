@@ -124,7 +124,7 @@ func checkLabel(kind string, label *string, types ...string) error {
 	if api.Val(label) == "" {
 		return invalid("A resource label is required")
 	}
-	if _, _, ok := parseResourceLabel(*label); !ok {
+	if _, _, ok := ParseResourceLabel(*label); !ok {
 		return invalid("Invalid resource label '%s' for predefined metric type %s", *label, kind)
 	}
 	return nil

@@ -22,10 +22,7 @@ func split(sources []autoscalingapi.TrafficSourceIdentifier) (balancers, targets
 	for _, t := range sources {
 		kind := api.Val(t.Type)
 		if kind == "" {
-			kind = trafficELB
-			if strings.HasPrefix(*t.Identifier, "arn:") {
-				kind = trafficELBv2
-			}
+			kind = trafficKind(*t.Identifier)
 		}
 		switch kind {
 		case trafficELB:
@@ -38,6 +35,18 @@ func split(sources []autoscalingapi.TrafficSourceIdentifier) (balancers, targets
 	}
 	return balancers, targets, nil
 }
+
+// trafficKind is the type that a load balancer's identifier looks like.
+func trafficKind(identifier string) string {
+	if IsTargetGroup(identifier) {
+		return trafficELBv2
+	}
+	return trafficELB
+}
+
+// IsTargetGroup tells the ARN of a target group from the name of a Classic Load
+// Balancer, which has no colon.
+func IsTargetGroup(identifier string) bool { return strings.HasPrefix(identifier, "arn:") }
 
 // addTraffic checks load balancers and adds them to the group.
 func (s *Service) addTraffic(ctx context.Context, g *Group, balancers, targets []string, sources []autoscalingapi.TrafficSourceIdentifier) error {
@@ -65,7 +74,7 @@ func (s *Service) addTraffic(ctx context.Context, g *Group, balancers, targets [
 		}
 	}
 	g.LoadBalancers = unique(slices.Concat(g.LoadBalancers, balancers))
-	g.Leaving = missing(g.Leaving, balancers)
+	g.Leaving = missing(g.Leaving, slices.Concat(balancers, targets))
 	g.TargetGroups = unique(slices.Concat(g.TargetGroups, targets))
 	if len(g.LoadBalancers) > maxLoadBalancers || len(g.TargetGroups) > maxLoadBalancers {
 		return invalid("An AutoScalingGroup cannot have more than %d load balancers or target groups", maxLoadBalancers)
@@ -82,7 +91,7 @@ func (g *Group) removeTraffic(balancers, targets []string) error {
 		return invalid("Trying to remove Target Groups that are not part of the group")
 	}
 	g.LoadBalancers, g.TargetGroups = missing(g.LoadBalancers, balancers), missing(g.TargetGroups, targets)
-	g.Leaving = unique(slices.Concat(g.Leaving, balancers))
+	g.Leaving = unique(slices.Concat(g.Leaving, balancers, targets))
 	return nil
 }
 
@@ -145,33 +154,27 @@ func (s *Service) trafficStates(ctx context.Context, name *string, kind string) 
 		ids = append(ids, m.Value.Instance)
 	}
 	states := []autoscalingapi.TrafficSourceState{}
-	if kind == "" || kind == trafficELB {
-		for _, lb := range it.Value.LoadBalancers {
-			in, _, err := s.balancers.InService(ctx, lb, ids)
-			if err != nil {
-				return nil, err
-			}
-			state := "Added"
-			if len(in) > 0 {
-				state = "InService"
-			}
-			states = append(states, trafficState(lb, trafficELB, state))
+	for _, id := range it.Value.Traffic() {
+		in, _, err := s.balancers.InService(ctx, id, ids)
+		if err != nil {
+			return nil, err
 		}
-		for _, lb := range it.Value.Leaving {
-			states = append(states, trafficState(lb, trafficELB, "Removing"))
+		state := "Added"
+		if len(in) > 0 {
+			state = "InService"
 		}
+		states = append(states, trafficState(id, state))
 	}
-	if kind == "" || kind == trafficELBv2 {
-		for _, arn := range it.Value.TargetGroups {
-			states = append(states, trafficState(arn, trafficELBv2, "Added"))
-		}
+	for _, id := range it.Value.Leaving {
+		states = append(states, trafficState(id, "Removing"))
 	}
+	states = slices.DeleteFunc(states, func(t autoscalingapi.TrafficSourceState) bool { return kind != "" && *t.Type != kind })
 	slices.SortFunc(states, func(a, b autoscalingapi.TrafficSourceState) int { return cmp.Compare(*a.Identifier, *b.Identifier) })
 	return states, nil
 }
 
-func trafficState(id, kind, state string) autoscalingapi.TrafficSourceState {
-	return autoscalingapi.TrafficSourceState{TrafficSource: &id, Identifier: &id, Type: &kind, State: &state}
+func trafficState(id, state string) autoscalingapi.TrafficSourceState {
+	return autoscalingapi.TrafficSourceState{TrafficSource: &id, Identifier: &id, Type: new(trafficKind(id)), State: &state}
 }
 
 func identifier(t autoscalingapi.TrafficSourceState) string { return *t.Identifier }
