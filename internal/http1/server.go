@@ -26,7 +26,10 @@ type Server struct {
 	// ConnectStatus is the answer if a connection that had waited is dead, and no
 	// other can be made in its place; 0 means 503.
 	ConnectStatus int
-	Logger        *slog.Logger // nil: none
+	// Pages has the server's own answers be pages, as those of an Application Load
+	// Balancer are; a Classic Load Balancer's have no body.
+	Pages  bool
+	Logger *slog.Logger // nil: none
 
 	// patience is how long a backend may take before the client is watched. grace is
 	// how long a connection may send its next request after Shutdown: closing an idle

@@ -17,6 +17,31 @@ import (
 	"github.com/tarn-eks/tarn/internal/http1"
 )
 
+// noTarget is the body of an answer to a request that no target is there for.
+const noTarget = "<html>\r\n<head><title>503 Service Temporarily Unavailable</title></head>\r\n" +
+	"<body>\r\n<center><h1>503 Service Temporarily Unavailable</h1></center>\r\n</body>\r\n</html>\r\n"
+
+// An Application Load Balancer's own answers are AWS's pages, to the byte but for the date.
+func TestPages(t *testing.T) {
+	r := newRig(t)
+	b := alb()
+	r.apply(b)
+	for _, tc := range []struct{ method, body string }{{"GET", noTarget}, {"HEAD", ""}} {
+		c := dial(t, r.at("lb", "", 80))
+		fmt.Fprintf(c, "%s / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", tc.method)
+		got, err := io.ReadAll(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := "HTTP/1.1 503 Service Temporarily Unavailable\r\nServer: awselb/2.0\r\nDate: now\r\n" +
+			"Content-Type: text/html\r\nContent-Length: 162\r\nConnection: close\r\n\r\n" + tc.body
+		is := regexp.MustCompile(`\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT`).ReplaceAllString(string(got), "now")
+		if is != want {
+			t.Errorf("%s:\ngot  %q\nwant %q", tc.method, is, want)
+		}
+	}
+}
+
 // Without a healthy target, requests and connections go to all, if the balancer is an Application Load
 // Balancer, and with one only there.
 func TestFailOpen(t *testing.T) {
@@ -37,7 +62,7 @@ func TestFailOpen(t *testing.T) {
 				Listener{Port: 82, Protocol: HTTP, Group: "empty", BackendProtocol: HTTP})
 			r.apply(b)
 			regardless := map[string]int{"10.0.0.1:1": 2, "10.0.0.2:1": 2}
-			want := map[int]map[string]int{80: regardless, 81: regardless, 82: {"": 4}}
+			want := map[int]map[string]int{80: regardless, 81: regardless, 82: {noTarget: 4}}
 			if !application {
 				want = map[int]map[string]int{80: {"": 4}, 82: {"": 4}}
 			}
@@ -76,7 +101,7 @@ func TestFailOpenZones(t *testing.T) {
 	b.Groups["a"] = Group{HealthCheck: h}
 	b.Zones, b.CrossZone, b.Backends[0].Zone = []string{"x", "y", "z"}, false, "y"
 	r.apply(b)
-	for zone, want := range map[string]map[string]int{"": {"10.0.0.1:1": 6}, "y": {"10.0.0.1:1": 6}, "z": {"": 6}} {
+	for zone, want := range map[string]map[string]int{"": {"10.0.0.1:1": 6}, "y": {"10.0.0.1:1": 6}, "z": {noTarget: 6}} {
 		if diff := cmp.Diff(want, r.spread(r.at("lb", zone, 80), 6)); diff != "" {
 			t.Errorf("zone %q (-want +got):\n%s", zone, diff)
 		}

@@ -65,9 +65,9 @@ type Balancer struct {
 	Groups map[string]Group
 	// Application has it behave as an Application Load Balancer where that differs from a Classic one.
 	// Where no backend is healthy, requests go to all. One that is unhealthy keeps its connections. 502 is
-	// the answer when a backend refuses the connection, or closes it instead of responding. Requests have an
-	// X-Amzn-Trace-Id. The balancer's cookies are AWSALB and AWSALBCORS, and its health checks are those of
-	// ELB-HealthChecker/2.0.
+	// the answer when a backend refuses the connection, or closes it instead of responding; answers of its
+	// own are pages. Requests have an X-Amzn-Trace-Id. The balancer's cookies are AWSALB and AWSALBCORS, and
+	// its health checks are those of ELB-HealthChecker/2.0.
 	Application bool
 
 	IdleTimeout time.Duration // of clients and backends; 60 s when 0

@@ -264,7 +264,7 @@ func (n *node) serve(now *settings) {
 		return
 	}
 	n.server.Store(&server{Server: http1.Server{
-		Director: n, IdleTimeout: now.idle, ConnectStatus: connect, ClosedStatus: closed, Logger: n.s.b.p.cfg.Logger,
+		Director: n, IdleTimeout: now.idle, ConnectStatus: connect, ClosedStatus: closed, Pages: now.application, Logger: n.s.b.p.cfg.Logger,
 	}})
 	if last != nil {
 		n.old = append(n.old, last)
