@@ -49,6 +49,7 @@ var floors = []floor{
 		"internal/hostdns",
 		"internal/imds",
 		"internal/instance",
+		"internal/loadbalancer",
 		"internal/metrics",
 		"internal/proxy",
 		"internal/registry",

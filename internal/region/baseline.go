@@ -47,14 +47,14 @@ var settings = []string{
 	"launch-configurations", "scaling-policies", "scheduled-actions", "instance-refreshes", "scaling-activities",
 	"access-entries", "eks-updates",
 	"alarms", "alarm-history", "dashboards", "scaling-forecasts",
-	"certificates", "certificate-settings",
+	"certificates", "certificate-settings", "target-groups",
 	"delegation-sets", "health-checks", "hosted-zones", "record-sets", "route53-changes", "route53-references",
 }
 
 // living are the collections that say how something runs, too: a reset changes
 // their items one by one, and waits.
 var living = []string{
-	"clusters", "nodegroups", "addons", "instances", "network-interfaces", "repositories", "load-balancers",
+	"clusters", "nodegroups", "addons", "instances", "network-interfaces", "repositories", "load-balancers", "application-load-balancers",
 	"auto-scaling-groups", "auto-scaling-instances",
 }
 

@@ -79,7 +79,7 @@ func (r *Region) forget(ctx context.Context) error {
 // metering is the loop that measures what the region does.
 func (r *Region) metering() *metering.Loop {
 	return metering.New(metering.Config{
-		Sink: r.metrics, EC2: r.ec2, AutoScaling: r.autoscaling, ELB: r.elb, Host: meters{r},
+		Sink: r.metrics, EC2: r.ec2, AutoScaling: r.autoscaling, ELB: r.elb, ELBv2: r.elbv2, Host: meters{r},
 		Proxy: r.balancing.Proxy(), Clusters: insights{r}, Logger: r.logger,
 	})
 }

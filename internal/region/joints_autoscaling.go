@@ -8,6 +8,7 @@ import (
 
 	"github.com/tarn-eks/tarn/internal/api"
 	ec2api "github.com/tarn-eks/tarn/internal/api/ec2"
+	elbv2api "github.com/tarn-eks/tarn/internal/api/elbv2"
 	iamapi "github.com/tarn-eks/tarn/internal/api/iam"
 	"github.com/tarn-eks/tarn/internal/instancetype"
 	"github.com/tarn-eks/tarn/internal/proxy"
@@ -108,25 +109,38 @@ func (r scalingBalancers) LoadBalancers(ctx context.Context, names []string) ([]
 	return exist, nil
 }
 
+// TargetGroups implements autoscaling.Balancers.
+func (r scalingBalancers) TargetGroups(ctx context.Context, arns []string) ([]string, error) {
+	var exist []string
+	for _, arn := range arns {
+		_, err := r.elbv2.TargetGroup(ctx, arn)
+		if elbv2api.TargetGroupNotFoundException.Is(err) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		exist = append(exist, arn)
+	}
+	return exist, nil
+}
+
 // InService implements autoscaling.Balancers.
-func (r scalingBalancers) InService(ctx context.Context, name string, instances []string) (in []string, ok bool, err error) {
-	lb, err := r.elb.LoadBalancers.Get(ctx, name)
+func (r scalingBalancers) InService(ctx context.Context, balancer string, instances []string) (in []string, ok bool, err error) {
+	b, err := groupBalancers(r).read(ctx, balancer)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, false, nil
 	}
 	if err != nil {
 		return nil, false, err
 	}
-	for _, b := range r.balancing.Proxy().Health(lb.Value.ID) {
-		if b.State == proxy.InService && !b.Draining && slices.Contains(instances, b.ID) {
-			in = append(in, b.ID)
+	for _, h := range b.health {
+		if h.State == proxy.InService && !h.Draining && slices.Contains(instances, h.ID) {
+			in = append(in, h.ID)
 		}
 	}
 	return in, true, nil
 }
-
-// TargetGroups implements autoscaling.Balancers: those are ELB's later version's.
-func (scalingBalancers) TargetGroups(context.Context, []string) ([]string, error) { return nil, nil }
 
 // scalingIdentity is what Auto Scaling asks of IAM.
 type scalingIdentity struct{ *Region }

@@ -2,7 +2,6 @@ package region
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"path/filepath"
@@ -12,7 +11,6 @@ import (
 	"github.com/tarn-eks/tarn/internal/hostdns"
 	"github.com/tarn-eks/tarn/internal/loop/naming"
 	"github.com/tarn-eks/tarn/internal/service/ec2"
-	"github.com/tarn-eks/tarn/internal/store"
 )
 
 // openDNS makes the host's view of DNS, and the loop that gives it and the VPCs
@@ -97,11 +95,7 @@ type route53VPCs struct{ ec2 *ec2.Service }
 
 // VPCExists implements route53.Network.
 func (e route53VPCs) VPCExists(ctx context.Context, id string) (bool, error) {
-	_, err := e.ec2.VPCs.Get(ctx, id)
-	if errors.Is(err, store.ErrNotFound) {
-		return false, nil
-	}
-	return err == nil, err
+	return elbNetwork(e).VPC(ctx, id)
 }
 
 // route53LoadBalancers is what Route 53 asks of ELB.
@@ -110,5 +104,8 @@ type route53LoadBalancers struct{ *Region }
 // LoadBalancerExists implements route53.LoadBalancers.
 func (r route53LoadBalancers) LoadBalancerExists(ctx context.Context, name string) (bool, error) {
 	_, ok, err := r.elb.ByDNSName(ctx, name)
+	if err == nil && !ok {
+		_, ok, err = r.elbv2.ByDNSName(ctx, name)
+	}
 	return ok, err
 }

@@ -37,6 +37,7 @@ import (
 	"github.com/tarn-eks/tarn/internal/service/ecr"
 	"github.com/tarn-eks/tarn/internal/service/eks"
 	"github.com/tarn-eks/tarn/internal/service/elb"
+	"github.com/tarn-eks/tarn/internal/service/elbv2"
 	"github.com/tarn-eks/tarn/internal/service/iam"
 	"github.com/tarn-eks/tarn/internal/service/route53"
 	"github.com/tarn-eks/tarn/internal/service/sts"
@@ -79,6 +80,7 @@ type Region struct {
 	acm       *acm.Service
 	route53   *route53.Service
 	elb       *elb.Service
+	elbv2     *elbv2.Service
 	metrics   *metrics.DB
 	meter     *instance.Meter
 	outlooks  *scaling.Outlooks

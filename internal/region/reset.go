@@ -73,7 +73,7 @@ func (r *Region) reset(context.Context) error {
 // until runs step after each change of what runs, until nothing is left to wait for.
 func (r *Region) until(ctx context.Context, step func(context.Context) (left []string, err error)) error {
 	views := store.FollowAll(ctx, store.NewView(r.eks.Clusters), store.NewView(r.eks.Nodegroups), store.NewView(r.eks.Addons),
-		store.NewView(r.ec2.Instances), store.NewView(r.elb.LoadBalancers), store.NewView(r.ec2.ENIs),
+		store.NewView(r.ec2.Instances), store.NewView(r.elb.LoadBalancers), store.NewView(r.elbv2.LoadBalancers), store.NewView(r.ec2.ENIs),
 		store.NewView(r.autoscaling.Groups))
 	defer views.Close()
 	var last []string

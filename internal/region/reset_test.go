@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/tarn-eks/tarn/internal/loadbalancer"
 	"github.com/tarn-eks/tarn/internal/service/ec2"
 	"github.com/tarn-eks/tarn/internal/service/eks"
 	"github.com/tarn-eks/tarn/internal/service/elb"
@@ -250,7 +251,7 @@ func TestForeign(t *testing.T) {
 		{"clients' own", running{
 			clusters: []eks.Cluster{lake, {Name: "pond", ID: "CC"}}, groups: []eks.Nodegroup{workers, {Cluster: "lake", Name: "extra", ID: "x1", GroupName: "eks-x1"}},
 			addons:    []eks.Addon{{Cluster: "lake", Name: "vpc-cni", ID: "cni"}, {Cluster: "pond", Name: "coredns"}},
-			balancers: []elb.LoadBalancer{{Name: "shop"}},
+			balancers: []elb.LoadBalancer{{Placement: loadbalancer.Placement{Name: "shop"}}},
 			enis:      []ec2.NetworkInterface{{ID: "eni-3", Requester: "amazon-elb"}},
 			instances: []ec2.Instance{instance("i-x1", "eks-x1", ec2.Running), {ID: "i-bare", State: ec2.Stopped}, {ID: "i-gone", State: ec2.Terminated}},
 		}, []string{"cluster pond", "node group lake/extra", "add-on lake/vpc-cni", "i-x1", "i-bare", "load balancer shop", "eni-3, of a load balancer"}},

@@ -18,6 +18,7 @@ import (
 	"github.com/tarn-eks/tarn/internal/service/ec2"
 	"github.com/tarn-eks/tarn/internal/service/eks"
 	"github.com/tarn-eks/tarn/internal/service/elb"
+	"github.com/tarn-eks/tarn/internal/service/elbv2"
 	"github.com/tarn-eks/tarn/internal/store"
 )
 
@@ -28,6 +29,7 @@ type running struct {
 	addons    []eks.Addon
 	instances []ec2.Instance
 	balancers []elb.LoadBalancer
+	apps      []elbv2.LoadBalancer
 	enis      []ec2.NetworkInterface
 	scaling   []autoscaling.Group
 }
@@ -62,7 +64,7 @@ func (b belongings) foreign(all running) running {
 			f.instances = append(f.instances, i)
 		}
 	}
-	f.balancers = all.balancers // Up makes none
+	f.balancers, f.apps = all.balancers, all.apps // Up makes none
 	for _, g := range all.scaling {
 		if g.Owner == "" || g.Deleting { // the others are node groups'
 			f.scaling = append(f.scaling, g)
@@ -92,7 +94,10 @@ func (w running) names() []string {
 		names = append(names, i.ID)
 	}
 	for _, b := range w.balancers {
-		names = append(names, "load balancer "+b.Name)
+		names = append(names, "load balancer "+b.Label())
+	}
+	for _, b := range w.apps {
+		names = append(names, "load balancer "+b.Label())
 	}
 	for _, g := range w.scaling {
 		names = append(names, "Auto Scaling group "+g.Name)
@@ -108,7 +113,8 @@ func (r *Region) running(ctx context.Context) (running, error) {
 	errs := []error{
 		listInto(ctx, r.eks.Clusters, &all.clusters), listInto(ctx, r.eks.Nodegroups, &all.groups),
 		listInto(ctx, r.eks.Addons, &all.addons), listInto(ctx, r.ec2.Instances, &all.instances),
-		listInto(ctx, r.elb.LoadBalancers, &all.balancers), listInto(ctx, r.ec2.ENIs, &all.enis),
+		listInto(ctx, r.elb.LoadBalancers, &all.balancers), listInto(ctx, r.elbv2.LoadBalancers, &all.apps),
+		listInto(ctx, r.ec2.ENIs, &all.enis),
 		listInto(ctx, r.autoscaling.Groups, &all.scaling),
 	}
 	return all, errors.Join(errs...)
@@ -148,6 +154,11 @@ func (r *Region) endForeign(ctx context.Context, own belongings) ([]string, erro
 	for _, b := range f.balancers {
 		_, err := invoke[elbapi.DeleteLoadBalancerOutput](ctx, r, "elb", "DeleteLoadBalancer", &elbapi.DeleteLoadBalancerInput{LoadBalancerName: &b.Name})
 		if err != nil {
+			return nil, err
+		}
+	}
+	for _, b := range f.apps { // protected or not
+		if err := r.elbv2.LoadBalancers.Delete(ctx, b.Name); err != nil && !errors.Is(err, store.ErrNotFound) {
 			return nil, err
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	ecrapi "github.com/tarn-eks/tarn/internal/api/ecr"
 	eksapi "github.com/tarn-eks/tarn/internal/api/eks"
 	elbapi "github.com/tarn-eks/tarn/internal/api/elb"
+	elbv2api "github.com/tarn-eks/tarn/internal/api/elbv2"
 	iamapi "github.com/tarn-eks/tarn/internal/api/iam"
 	route53api "github.com/tarn-eks/tarn/internal/api/route53"
 	stsapi "github.com/tarn-eks/tarn/internal/api/sts"
@@ -117,6 +118,7 @@ func (r *Region) openGateway() error {
 			{API: ecrapi.Service, Handler: r.ecr, MaxBody: ecrMaxBody},
 			{API: eksapi.Service, Handler: r.eks},
 			{API: elbapi.Service, Handler: r.elb},
+			{API: elbv2api.Service, Handler: r.elbv2},
 			{API: iamapi.Service, Handler: r.iam},
 			{API: route53api.Service, Handler: r.route53},
 			{API: stsapi.Service, Handler: r.sts},

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tarn-eks/tarn/internal/cluster"
+	"github.com/tarn-eks/tarn/internal/loadbalancer"
 	"github.com/tarn-eks/tarn/internal/proxy"
 	"github.com/tarn-eks/tarn/internal/service/ec2"
 	"github.com/tarn-eks/tarn/internal/subnet"
@@ -39,7 +40,7 @@ type LoadBalancerStatus struct {
 	Address   string `json:"address"` // on the host; "" while it has none
 	Ports     []int  `json:"ports"`
 	InService int    `json:"inService"` // instances
-	Instances int    `json:"instances"`
+	Instances int    `json:"instances"` // or targets of its target groups
 	// Names are those in Route 53 that lead to it.
 	Names []string `json:"names"`
 }
@@ -160,29 +161,56 @@ func (r *Region) Status(ctx context.Context) (Status, error) {
 
 // loadBalancerStatus says how the load balancers do.
 func (r *Region) loadBalancerStatus(ctx context.Context) ([]LoadBalancerStatus, error) {
-	items, _, err := r.elb.LoadBalancers.List(ctx, "")
 	all := []LoadBalancerStatus{}
-	hosts := r.Hosted().Hosts
-	for _, item := range items {
-		lb := item.Value
-		s := LoadBalancerStatus{Name: lb.Name, DNSName: lb.DNSName, Ports: []int{}, Instances: len(lb.Instances), Names: []string{}}
-		for _, l := range lb.Listeners {
+	classic, _, err := r.elb.LoadBalancers.List(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	for _, item := range classic {
+		s := r.placedStatus(item.Value.Placement)
+		s.Instances = len(item.Value.Instances)
+		for _, l := range item.Value.Listeners {
 			s.Ports = append(s.Ports, int(l.Port))
 		}
-		for _, b := range r.balancing.Proxy().Health(lb.ID) {
-			if b.State == proxy.InService && !b.Draining {
-				s.InService++
-			}
+		all = append(all, s)
+	}
+	applications, _, err := r.elbv2.LoadBalancers.List(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	groups, _, err := r.elbv2.TargetGroups.List(ctx, "")
+	for _, item := range applications {
+		s := r.placedStatus(item.Value.Placement)
+		for _, l := range item.Value.Listeners {
+			s.Ports = append(s.Ports, int(l.Port))
 		}
-		if lb.HostAddress.IsValid() {
-			s.Address = lb.HostAddress.String()
-		}
-		for _, name := range slices.Sorted(maps.Keys(hosts)) {
-			if hosts[name] == lb.HostAddress && !strings.HasSuffix(name, strings.ToLower(lb.DNSName)) { // dualstack. is its own name, too
-				s.Names = append(s.Names, name)
+		for _, g := range groups {
+			if item.Value.Uses(r.elbv2.TargetGroupARN(g.Value)) {
+				s.Instances += len(g.Value.Targets)
 			}
 		}
 		all = append(all, s)
 	}
 	return all, err
+}
+
+// placedStatus says where a load balancer is, and how many of its instances do well.
+func (r *Region) placedStatus(p loadbalancer.Placement) LoadBalancerStatus {
+	s := LoadBalancerStatus{Name: p.Name, DNSName: p.DNSName, Ports: []int{}, Names: []string{}}
+	for _, b := range r.balancing.Proxy().Health(p.ID) {
+		if b.State == proxy.InService && !b.Draining {
+			s.InService++
+		}
+	}
+	if !p.HostAddress.IsValid() {
+		return s
+	}
+	s.Address = p.HostAddress.String()
+	hosts := r.Hosted().Hosts
+	for _, name := range slices.Sorted(maps.Keys(hosts)) {
+		if hosts[name] == p.HostAddress && !strings.HasSuffix(name, strings.ToLower(p.DNSName)) { // dualstack. is its own name, too
+			s.Names = append(s.Names, name)
+		}
+	}
+	return s
 }

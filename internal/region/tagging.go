@@ -14,6 +14,7 @@ import (
 	ecrapi "github.com/tarn-eks/tarn/internal/api/ecr"
 	eksapi "github.com/tarn-eks/tarn/internal/api/eks"
 	elbapi "github.com/tarn-eks/tarn/internal/api/elb"
+	elbv2api "github.com/tarn-eks/tarn/internal/api/elbv2"
 	iamapi "github.com/tarn-eks/tarn/internal/api/iam"
 	"github.com/tarn-eks/tarn/internal/caller"
 	"github.com/tarn-eks/tarn/internal/service/route53"
@@ -69,19 +70,7 @@ func (r *Region) taggers() map[string]tagging.Source {
 				return r.asCaller(ctx, "cloudwatch", "UntagResource", &cloudwatchapi.UntagResourceInput{ResourceARN: &arn, TagKeys: keys})
 			},
 		},
-		"elasticloadbalancing": tagger{
-			tagged: r.elb.Tagged,
-			tag: func(ctx context.Context, arn string, tags map[string]string) error {
-				return r.asCaller(ctx, "elb", "AddTags", &elbapi.AddTagsInput{
-					LoadBalancerNames: []string{lastPart(arn)}, Tags: tagList(tags, func(k, v *string) elbapi.Tag { return elbapi.Tag{Key: k, Value: v} }),
-				})
-			},
-			untag: func(ctx context.Context, arn string, keys []string) error {
-				return r.asCaller(ctx, "elb", "RemoveTags", &elbapi.RemoveTagsInput{
-					LoadBalancerNames: []string{lastPart(arn)}, Tags: keyList(keys, func(k *string) elbapi.TagKeyOnly { return elbapi.TagKeyOnly{Key: k} }),
-				})
-			},
-		},
+		"elasticloadbalancing": tagger{tagged: r.taggedELB, tag: r.tagELB, untag: r.untagELB},
 		"route53": tagger{
 			tagged: r.route53.Tagged,
 			tag: func(ctx context.Context, arn string, tags map[string]string) error {
@@ -139,8 +128,42 @@ func keyList[T any](keys []string, of func(k *string) T) []T {
 	return list
 }
 
-// lastPart is what follows the last slash of an ARN.
-func lastPart(arn string) string { return arn[strings.LastIndexByte(arn, '/')+1:] }
+// classicName is the name of the Classic Load Balancer with an ARN: what else Elastic
+// Load Balancing has is of its later version, and has slashes in its name.
+func classicName(arn string) (string, bool) {
+	_, name, ok := strings.Cut(arn, ":loadbalancer/")
+	return name, ok && !strings.Contains(name, "/")
+}
+
+func (r *Region) taggedELB(ctx context.Context) (map[string]map[string]string, error) {
+	all, err := r.elb.Tagged(ctx)
+	if err != nil {
+		return nil, err
+	}
+	others, err := r.elbv2.Tagged(ctx)
+	maps.Copy(all, others)
+	return all, err
+}
+
+func (r *Region) tagELB(ctx context.Context, arn string, tags map[string]string) error {
+	if name, ok := classicName(arn); ok {
+		return r.asCaller(ctx, "elb", "AddTags", &elbapi.AddTagsInput{
+			LoadBalancerNames: []string{name}, Tags: tagList(tags, func(k, v *string) elbapi.Tag { return elbapi.Tag{Key: k, Value: v} }),
+		})
+	}
+	return r.asCaller(ctx, "elbv2", "AddTags", &elbv2api.AddTagsInput{
+		ResourceArns: []string{arn}, Tags: tagList(tags, func(k, v *string) elbv2api.Tag { return elbv2api.Tag{Key: k, Value: v} }),
+	})
+}
+
+func (r *Region) untagELB(ctx context.Context, arn string, keys []string) error {
+	if name, ok := classicName(arn); ok {
+		return r.asCaller(ctx, "elb", "RemoveTags", &elbapi.RemoveTagsInput{
+			LoadBalancerNames: []string{name}, Tags: keyList(keys, func(k *string) elbapi.TagKeyOnly { return elbapi.TagKeyOnly{Key: k} }),
+		})
+	}
+	return r.asCaller(ctx, "elbv2", "RemoveTags", &elbv2api.RemoveTagsInput{ResourceArns: []string{arn}, TagKeys: keys})
+}
 
 // tagRoute53 makes as many calls as Route 53 wants: it takes ten tags at a time.
 func (r *Region) tagRoute53(ctx context.Context, arn string, tags map[string]string, keys []string) error {

@@ -12,6 +12,7 @@ import (
 	"github.com/tarn-eks/tarn/internal/proxy"
 	"github.com/tarn-eks/tarn/internal/service/acm"
 	"github.com/tarn-eks/tarn/internal/service/elb"
+	"github.com/tarn-eks/tarn/internal/service/elbv2"
 	"github.com/tarn-eks/tarn/internal/service/route53"
 )
 
@@ -37,8 +38,12 @@ func (r *Region) openWeb(key []byte) error {
 		Client: client, Account: id.Account, Region: id.Region,
 		Network: elbNetwork{r.ec2}, Instances: elbInstances{r.ec2}, Certificates: r.acm, Health: elbHealth{r},
 	})
+	r.elbv2 = elbv2.New(elbv2.Config{
+		Client: client, Account: id.Account, Region: id.Region,
+		Network: elbNetwork{r.ec2}, Instances: elbInstances{r.ec2}, Certificates: r.acm, Health: elbHealth{r},
+	})
 	r.balancing = balancing.New(balancing.Config{
-		ELB: r.elb, EC2: r.ec2, ACM: r.acm, Host: sockets{r}, Account: id.Account, Region: id.Region,
+		ELB: r.elb, ELBv2: r.elbv2, EC2: r.ec2, ACM: r.acm, Host: sockets{r}, Account: id.Account, Region: id.Region,
 		Seed: string(r.layout), Logs: r.layout.buckets(), Logger: r.logger,
 		Await: func(ctx context.Context, eni string) error { return r.filtering.Await(ctx, eni) },
 	})
@@ -48,7 +53,8 @@ func (r *Region) openWeb(key []byte) error {
 		Network: route53VPCs{r.ec2}, LoadBalancers: route53LoadBalancers{r},
 		Applied: r.naming, Checker: r.naming, Answerer: r.naming,
 	})
-	r.naming.ELB, r.naming.Route53, r.naming.Health, r.naming.FrontDoor = r.elb, r.route53, elbHealth{r}, r.door
+	r.naming.ELB, r.naming.ELBv2, r.naming.Route53 = r.elb, r.elbv2, r.route53
+	r.naming.Health, r.naming.FrontDoor = elbHealth{r}, r.door
 	return nil
 }
 
@@ -111,7 +117,12 @@ type certificateUsers struct{ *Region }
 
 // InUse implements acm.Users.
 func (r certificateUsers) InUse(ctx context.Context, certificate string) ([]string, error) {
-	return r.elb.InUse(ctx, certificate)
+	classic, err := r.elb.InUse(ctx, certificate)
+	if err != nil {
+		return nil, err
+	}
+	others, err := r.elbv2.InUse(ctx, certificate)
+	return append(classic, others...), err
 }
 
 // issuing is the loop that issues certificates.

@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/eks"
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancing"
+	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/aws-sdk-go-v2/service/route53"
@@ -65,6 +66,7 @@ func see[I, O, X any](name string, call func(context.Context, *I, ...func(*X)) (
 
 func accountCalls(cfg aws.Config, cluster string) []accountCall {
 	i, e, k, r := iam.NewFromConfig(cfg), ec2.NewFromConfig(cfg), eks.NewFromConfig(cfg), ecr.NewFromConfig(cfg)
+	l := elasticloadbalancingv2.NewFromConfig(cfg)
 	return []accountCall{
 		see("users", i.ListUsers, iam.ListUsersInput{}, func(o *iam.ListUsersOutput) any { return o.Users }),
 		see("groups", i.ListGroups, iam.ListGroupsInput{}, func(o *iam.ListGroupsOutput) any { return o.Groups }),
@@ -108,6 +110,12 @@ func accountCalls(cfg aws.Config, cluster string) []accountCall {
 		see("access entries", k.ListAccessEntries, eks.ListAccessEntriesInput{ClusterName: &cluster}, func(o *eks.ListAccessEntriesOutput) any { return o.AccessEntries }),
 		see("load balancers", elasticloadbalancing.NewFromConfig(cfg).DescribeLoadBalancers, elasticloadbalancing.DescribeLoadBalancersInput{}, func(o *elasticloadbalancing.DescribeLoadBalancersOutput) any {
 			return o.LoadBalancerDescriptions
+		}),
+		see("application load balancers", l.DescribeLoadBalancers, elasticloadbalancingv2.DescribeLoadBalancersInput{}, func(o *elasticloadbalancingv2.DescribeLoadBalancersOutput) any {
+			return o.LoadBalancers
+		}),
+		see("target groups", l.DescribeTargetGroups, elasticloadbalancingv2.DescribeTargetGroupsInput{}, func(o *elasticloadbalancingv2.DescribeTargetGroupsOutput) any {
+			return o.TargetGroups
 		}),
 		see("certificates", acm.NewFromConfig(cfg).ListCertificates, acm.ListCertificatesInput{}, func(o *acm.ListCertificatesOutput) any { return o.CertificateSummaryList }),
 		see("hosted zones", route53.NewFromConfig(cfg).ListHostedZones, route53.ListHostedZonesInput{}, func(o *route53.ListHostedZonesOutput) any { return o.HostedZones }),

@@ -7,22 +7,24 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tarn-eks/tarn/internal/loadbalancer"
 	"github.com/tarn-eks/tarn/internal/service/ec2"
 	"github.com/tarn-eks/tarn/internal/service/elb"
+	"github.com/tarn-eks/tarn/internal/service/elbv2"
 	"github.com/tarn-eks/tarn/internal/store"
 )
 
 // connect gives load balancers what they lack in their VPCs.
 func (l *Loop) connect(ctx context.Context, s *State, w *work) {
-	plan := PlanInterfaces(*s)
+	plan := PlanInterfaces(s.placements(), s.Interfaces)
 	for _, r := range plan.Regroup {
 		if err := l.cfg.EC2.SetInterfaceGroups(ctx, r.ENI, r.Groups); err != nil {
 			w.fail(r.LoadBalancer, err)
 		}
 	}
-	for name, nodes := range plan.Forget {
-		l.changeRecord(ctx, s, w, name, func(lb *elb.LoadBalancer) bool {
-			lb.Nodes = slices.DeleteFunc(lb.Nodes, func(n elb.Node) bool { return slices.Contains(nodes, n) })
+	for label, nodes := range plan.Forget {
+		l.changeRecord(ctx, s, w, label, func(lb *loadbalancer.Placement) bool {
+			lb.Nodes = slices.DeleteFunc(lb.Nodes, func(n loadbalancer.Node) bool { return slices.Contains(nodes, n) })
 			return true
 		})
 	}
@@ -30,15 +32,15 @@ func (l *Loop) connect(ctx context.Context, s *State, w *work) {
 	for _, c := range plan.Create {
 		id, err := l.create(ctx, s, w, c)
 		if err != nil {
-			w.fail(c.LoadBalancer.Name, err)
+			w.fail(c.LoadBalancer.Label(), err)
 			continue
 		}
 		made = append(made, id)
 	}
 	l.awaitAll(ctx, made)
-	for _, lb := range s.LoadBalancers {
+	for _, lb := range s.placements() {
 		for _, n := range lb.Nodes {
-			w.fail(lb.Name, l.cfg.Host.AddAddress(lb.VPC, n.Address))
+			w.fail(lb.Label(), l.cfg.Host.AddAddress(lb.VPC, n.Address))
 		}
 	}
 }
@@ -48,18 +50,18 @@ func (l *Loop) connect(ctx context.Context, s *State, w *work) {
 func (l *Loop) create(ctx context.Context, s *State, w *work, c Interface) (id string, err error) {
 	eni, err := l.cfg.EC2.CreateNetworkInterface(ctx, ec2.InterfaceInput{
 		Subnet: c.Subnet, SecurityGroups: c.LoadBalancer.SecurityGroups,
-		Description: description(c.LoadBalancer.Name), Requester: Requester,
+		Description: description(c.LoadBalancer.Label()), Requester: Requester,
 	})
 	if err != nil {
 		return "", err
 	}
-	l.log.Info("made a load balancer's network interface", "loadBalancer", c.LoadBalancer.Name, "eni", eni.ID, "address", eni.Addresses[0], "zone", c.Zone)
+	l.log.Info("made a load balancer's network interface", "loadBalancer", c.LoadBalancer.Label(), "eni", eni.ID, "address", eni.Addresses[0], "zone", c.Zone)
 	s.Interfaces = append(s.Interfaces, eni)
-	l.changeRecord(ctx, s, w, c.LoadBalancer.Name, func(lb *elb.LoadBalancer) bool {
-		if lb.ID != c.LoadBalancer.ID || !slices.Contains(lb.Subnets, c.Subnet) {
-			return false // it was deleted, or left the subnet, meanwhile
+	l.changeRecord(ctx, s, w, c.LoadBalancer.Label(), func(lb *loadbalancer.Placement) bool {
+		if !slices.Contains(lb.Subnets, c.Subnet) {
+			return false // it left the subnet meanwhile
 		}
-		lb.Nodes = append(lb.Nodes, elb.Node{Zone: c.Zone, Subnet: c.Subnet, ENI: eni.ID, Address: eni.Addresses[0]})
+		lb.Nodes = append(lb.Nodes, loadbalancer.Node{Zone: c.Zone, Subnet: c.Subnet, ENI: eni.ID, Address: eni.Addresses[0]})
 		return true
 	})
 	return eni.ID, nil
@@ -83,30 +85,42 @@ func (l *Loop) awaitAll(ctx context.Context, interfaces []string) {
 // errLeft ends a change that has nothing to change.
 var errLeft = errors.New("the load balancer is not what it was")
 
-// changeRecord changes a load balancer's record, and what this round knows of it.
-func (l *Loop) changeRecord(ctx context.Context, s *State, w *work, name string, change func(*elb.LoadBalancer) bool) {
-	it, err := l.cfg.ELB.LoadBalancers.Modify(ctx, name, func(lb *elb.LoadBalancer) error {
-		if !change(lb) {
+// changeRecord changes where a load balancer's record says that it is, and what this
+// round knows of it. One that was deleted stays so.
+func (l *Loop) changeRecord(ctx context.Context, s *State, w *work, label string, change func(*loadbalancer.Placement) bool) {
+	all := s.placements()
+	i := slices.IndexFunc(all, func(p *loadbalancer.Placement) bool { return p.Label() == label })
+	if i < 0 {
+		return
+	}
+	known := all[i]
+	var now loadbalancer.Placement
+	apply := func(p *loadbalancer.Placement) error {
+		if p.ID != known.ID || !change(p) {
 			return errLeft
 		}
+		now = *p
 		return nil
-	})
+	}
+	var err error
+	if known.Type == loadbalancer.Application {
+		_, err = l.cfg.ELBv2.LoadBalancers.Modify(ctx, known.Name, func(lb *elbv2.LoadBalancer) error { return apply(&lb.Placement) })
+	} else {
+		_, err = l.cfg.ELB.LoadBalancers.Modify(ctx, known.Name, func(lb *elb.LoadBalancer) error { return apply(&lb.Placement) })
+	}
 	switch {
 	case errors.Is(err, errLeft), errors.Is(err, store.ErrNotFound):
 	case err != nil:
-		w.fail(name, err)
+		w.fail(label, err)
 	default:
-		i := slices.IndexFunc(s.LoadBalancers, func(lb elb.LoadBalancer) bool { return lb.ID == it.Value.ID })
-		if i >= 0 {
-			s.LoadBalancers[i] = it.Value
-		}
+		*known = now
 	}
 }
 
 // remove deletes the network interfaces of load balancers and of nodes that are
 // gone. It returns when to look again, or 0.
 func (l *Loop) remove(ctx context.Context, s State, w *work) (wait time.Duration) {
-	plan, now := PlanInterfaces(s), time.Now()
+	plan, now := PlanInterfaces(s.placements(), s.Interfaces), time.Now()
 	gone := map[string]bool{}
 	for _, eni := range plan.Delete {
 		gone[eni.ID] = true

@@ -1,7 +1,8 @@
 // Package balancing is the loop that makes load balancers of records: it gives each
-// Classic Load Balancer an address on the host and a network interface in each of
-// its subnets, and tells the proxy what to run there. It joins elb, ec2 and acm to
-// the proxy; how a socket is opened inside a VPC is its caller's.
+// Classic and Application Load Balancer an address on the host and a network
+// interface in each of its subnets, and tells the proxy what to run there. It joins
+// elb, elbv2, ec2 and acm to the proxy; how a socket is opened inside a VPC is its
+// caller's.
 package balancing
 
 import (
@@ -19,6 +20,7 @@ import (
 	"github.com/tarn-eks/tarn/internal/service/acm"
 	"github.com/tarn-eks/tarn/internal/service/ec2"
 	"github.com/tarn-eks/tarn/internal/service/elb"
+	"github.com/tarn-eks/tarn/internal/service/elbv2"
 	"github.com/tarn-eks/tarn/internal/store"
 )
 
@@ -39,10 +41,11 @@ type Host interface {
 
 // Config is what New needs.
 type Config struct {
-	ELB  *elb.Service
-	EC2  *ec2.Service
-	ACM  *acm.Service
-	Host Host
+	ELB   *elb.Service
+	ELBv2 *elbv2.Service
+	EC2   *ec2.Service
+	ACM   *acm.Service
+	Host  Host
 	// Seed is what makes this region another than those beside it on the machine,
 	// its state directory for example: see chooseHost.
 	Seed string
@@ -74,9 +77,10 @@ type Loop struct {
 	proxy *proxy.Proxy
 	logs  *accessLogs
 
-	interfaces *store.Cached[ec2.NetworkInterface]
-	balancers  *store.Cached[elb.LoadBalancer]
-	linger     time.Duration
+	interfaces   *store.Cached[ec2.NetworkInterface]
+	balancers    *store.Cached[elb.LoadBalancer]
+	applications *store.Cached[elbv2.LoadBalancer]
+	linger       time.Duration
 
 	// Run alone uses what follows.
 	certificates map[string]certificate  // by ARN
@@ -85,7 +89,7 @@ type Loop struct {
 	owners       map[string]string       // by network interface: its load balancer's id
 	active       map[string]bool         // load balancers' ids: those that had connections when the round began
 	leaving      map[string]time.Time    // by network interface: when to delete it
-	said         map[string]string       // by load balancer's name: what was last logged of it
+	said         map[string]string       // by load balancer's label: what was last logged of it
 
 	mu   sync.Mutex        // guards the fields below
 	vpcs map[string]string // by load balancer's id: its VPC
@@ -98,6 +102,7 @@ func New(cfg Config) *Loop {
 		cfg: cfg, log: cfg.Logger,
 		interfaces:   store.NewCached(cfg.EC2.ENIs),
 		balancers:    store.NewCached(cfg.ELB.LoadBalancers),
+		applications: store.NewCached(cfg.ELBv2.LoadBalancers),
 		linger:       defaultLinger,
 		certificates: map[string]certificate{},
 		hosts:        map[string]netip.Addr{},
@@ -147,7 +152,9 @@ func (l *Loop) Run(ctx context.Context) error {
 // follow reconciles whenever something has changed.
 func (l *Loop) follow(ctx context.Context) error {
 	instances, certificates := store.NewView(l.cfg.EC2.Instances), store.NewView(l.cfg.ACM.Certificates)
-	views := store.FollowAll(ctx, store.NewView(l.cfg.ELB.LoadBalancers), store.NewView(l.cfg.EC2.ENIs), instances, certificates)
+	groups := store.NewView(l.cfg.ELBv2.TargetGroups)
+	views := store.FollowAll(ctx, store.NewView(l.cfg.ELB.LoadBalancers), store.NewView(l.cfg.ELBv2.LoadBalancers), groups,
+		store.NewView(l.cfg.EC2.ENIs), instances, certificates)
 	defer views.Close()
 	var again <-chan time.Time
 	for {
@@ -158,7 +165,7 @@ func (l *Loop) follow(ctx context.Context) error {
 			}
 		case <-again:
 		}
-		pause, err := l.reconcile(ctx, seen{instances.Snapshot(), certificates.Snapshot()})
+		pause, err := l.reconcile(ctx, seen{instances.Snapshot(), certificates.Snapshot(), groups.Snapshot()})
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -177,6 +184,7 @@ func (l *Loop) follow(ctx context.Context) error {
 type seen struct {
 	instances    store.Snapshot[ec2.Instance]
 	certificates store.Snapshot[acm.Certificate]
+	groups       store.Snapshot[elbv2.TargetGroup]
 }
 
 // reconcile does once what is to be done. It returns when to do so again if nothing
@@ -190,6 +198,7 @@ func (l *Loop) reconcile(ctx context.Context, seen seen) (again time.Duration, e
 	w := &work{failed: map[string][]error{}}
 	l.connect(ctx, &s, w)
 	l.run(ctx, &s, w)
+	l.forget(ctx, s, w)
 	wait := l.remove(ctx, s, w)
 	if l.report(s, w) {
 		again = cmp.Or(l.cfg.Retry, defaultRetry)
@@ -203,7 +212,7 @@ func (l *Loop) reconcile(ctx context.Context, seen seen) (again time.Duration, e
 // read gets what the plan rests on. Load balancers and network interfaces are read
 // anew: what this loop has just written must be among them.
 func (l *Loop) read(ctx context.Context, seen seen) (State, error) {
-	s := State{Instances: map[string]ec2.Instance{}, Certificates: map[string]*tls.Certificate{}}
+	s := State{TargetGroups: map[string]elbv2.TargetGroup{}, Instances: map[string]ec2.Instance{}, Certificates: map[string]*tls.Certificate{}}
 	enis, _, err := l.interfaces.List(ctx)
 	if err != nil {
 		return s, err
@@ -217,6 +226,16 @@ func (l *Loop) read(ctx context.Context, seen seen) (State, error) {
 	}
 	for _, it := range lbs {
 		s.LoadBalancers = append(s.LoadBalancers, it.Value)
+	}
+	applications, _, err := l.applications.List(ctx)
+	if err != nil {
+		return s, err
+	}
+	for _, it := range applications {
+		s.Applications = append(s.Applications, it.Value)
+	}
+	for _, it := range seen.groups.Items {
+		s.TargetGroups[l.cfg.ELBv2.TargetGroupARN(it.Value)] = it.Value
 	}
 	for _, it := range seen.instances.Items {
 		s.Instances[it.Key] = it.Value

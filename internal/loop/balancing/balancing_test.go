@@ -27,9 +27,11 @@ import (
 	"time"
 
 	acmapi "github.com/tarn-eks/tarn/internal/api/acm"
+	"github.com/tarn-eks/tarn/internal/loadbalancer"
 	"github.com/tarn-eks/tarn/internal/service/acm"
 	"github.com/tarn-eks/tarn/internal/service/ec2"
 	"github.com/tarn-eks/tarn/internal/service/elb"
+	"github.com/tarn-eks/tarn/internal/service/elbv2"
 	"github.com/tarn-eks/tarn/internal/store"
 	"github.com/tarn-eks/tarn/internal/store/storetest"
 )
@@ -100,6 +102,7 @@ type fixture struct {
 	*testing.T
 	ec2  *ec2.Service
 	elb  *elb.Service
+	apps *elbv2.Service
 	acm  *acm.Service
 	host *fakeHost
 	logs string
@@ -143,6 +146,7 @@ func newFixture(t *testing.T) *fixture {
 		t.Fatal(err)
 	}
 	f.elb = elb.New(elb.Config{Client: client, Account: "111122223333", Region: "ap-northeast-2"})
+	f.apps = elbv2.New(elbv2.Config{Client: client, Account: "111122223333", Region: "ap-northeast-2"})
 	if f.acm, err = acm.New(acm.Config{Client: client, Account: "111122223333", Region: "ap-northeast-2", Key: make([]byte, 32), Users: f.elb}); err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +172,7 @@ func put[T any](f *fixture, c *store.Collection[T], key string, v T) {
 // start starts the loop; it ends with the test.
 func (f *fixture) start() {
 	f.loop = New(Config{
-		ELB: f.elb, EC2: f.ec2, ACM: f.acm, Host: f.host, Seed: f.logs, Logs: f.logs, Account: "111122223333", Region: "ap-northeast-2",
+		ELB: f.elb, ELBv2: f.apps, EC2: f.ec2, ACM: f.acm, Host: f.host, Seed: f.logs, Logs: f.logs, Account: "111122223333", Region: "ap-northeast-2",
 		Await: func(_ context.Context, id string) error {
 			f.awaited <- id
 			return nil
@@ -198,12 +202,20 @@ func freePort(t *testing.T) int32 {
 	return int32(l.Addr().(*net.TCPAddr).Port)
 }
 
+// inBoth is a placement in both subnets.
+func inBoth(name, id string) loadbalancer.Placement {
+	return loadbalancer.Placement{
+		Name: name, ID: id, Scheme: loadbalancer.InternetFacing,
+		VPC: "vpc-1", Subnets: []string{"subnet-a", "subnet-b"}, Zones: []string{"a", "b"}, SecurityGroups: []string{"sg-1"},
+	}
+}
+
 // balancer is a load balancer in both subnets with the instance.
 func (f *fixture) balancer(name string, listeners ...elb.Listener) {
 	f.Helper()
 	put(f, f.elb.LoadBalancers, name, elb.LoadBalancer{
-		Name: name, ID: "id-" + name, VPC: "vpc-1", Subnets: []string{"subnet-a", "subnet-b"}, Zones: []string{"a", "b"}, SecurityGroups: []string{"sg-1"},
-		Listeners: listeners, Instances: []string{"i-1"}, Scheme: elb.InternetFacing,
+		Placement: inBoth(name, "id-"+name),
+		Listeners: listeners, Instances: []string{"i-1"},
 		HealthCheck: elb.HealthCheck{Target: "HTTP:30080/healthz", Interval: 5, Timeout: 2, UnhealthyThreshold: 2, HealthyThreshold: 2},
 		Attributes:  elb.Attributes{CrossZone: true, IdleTimeout: 60, Desync: elb.DesyncDefensive, AccessLog: elb.AccessLog{Enabled: true, Bucket: "logs", Interval: 5}},
 	})
@@ -389,7 +401,7 @@ func TestRestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	// An interface that was made and not recorded, and one of somebody else.
-	for what, requester := range map[string]string{"ELB stays": Requester, "ELB app/other/0123": Requester, "Amazon EKS x": "amazon-eks"} {
+	for what, requester := range map[string]string{"ELB stays": Requester, "ELB net/other/0123": Requester, "Amazon EKS x": "amazon-eks"} {
 		if _, err := f.ec2.CreateNetworkInterface(t.Context(), ec2.InterfaceInput{Subnet: "subnet-a", SecurityGroups: []string{"sg-1"}, Description: what, Requester: requester}); err != nil {
 			t.Fatal(err)
 		}
@@ -449,7 +461,9 @@ func TestFailuresAreApart(t *testing.T) {
 	port := freePort(t)
 	f.balancer("good", httpListener(port))
 	put(f, f.elb.LoadBalancers, "bad", elb.LoadBalancer{
-		Name: "bad", ID: "id-bad", VPC: "vpc-1", Subnets: []string{"subnet-a"}, Zones: []string{"a"}, SecurityGroups: []string{"sg-gone"},
+		Placement: loadbalancer.Placement{
+			Name: "bad", ID: "id-bad", VPC: "vpc-1", Subnets: []string{"subnet-a"}, Zones: []string{"a"}, SecurityGroups: []string{"sg-gone"},
+		},
 		Listeners:   []elb.Listener{httpListener(port)},
 		HealthCheck: elb.HealthCheck{Target: "TCP:1", Interval: 5, Timeout: 2, UnhealthyThreshold: 2, HealthyThreshold: 2},
 		Attributes:  elb.Attributes{IdleTimeout: 60, Desync: elb.DesyncDefensive},

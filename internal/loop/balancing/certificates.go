@@ -25,30 +25,27 @@ func (l *Loop) readCertificates(ctx context.Context, s State, have store.Snapsho
 			versions[l.cfg.ACM.ARN(it.Key)] = m.Version
 		}
 	}
-	for _, lb := range s.LoadBalancers {
-		for _, listener := range lb.Listeners {
-			arn := listener.Certificate
-			if arn == "" || s.Certificates[arn] != nil {
-				continue
+	for _, arn := range s.certificates() {
+		if s.Certificates[arn] != nil {
+			continue
+		}
+		c, known := l.certificates[arn]
+		if version, ok := versions[arn]; !known || ok && version != c.version {
+			fresh, err := l.readCertificate(ctx, arn)
+			switch {
+			case errors.Is(err, acm.ErrNotIssued):
+				continue // the plan says so
+			case err != nil && ctx.Err() != nil:
+				return err
+			case err != nil:
+				l.log.Error("reading a certificate; the former one stays", "certificate", arn, "error", err)
+			default:
+				c = fresh
+				l.certificates[arn] = c
 			}
-			c, known := l.certificates[arn]
-			if version, ok := versions[arn]; !known || ok && version != c.version {
-				fresh, err := l.readCertificate(ctx, arn)
-				switch {
-				case errors.Is(err, acm.ErrNotIssued):
-					continue // the plan says so
-				case err != nil && ctx.Err() != nil:
-					return err
-				case err != nil:
-					l.log.Error("reading a certificate; the former one stays", "certificate", arn, "error", err)
-				default:
-					c = fresh
-					l.certificates[arn] = c
-				}
-			}
-			if c.pair != nil {
-				s.Certificates[arn] = c.pair
-			}
+		}
+		if c.pair != nil {
+			s.Certificates[arn] = c.pair
 		}
 	}
 	for arn := range l.certificates { // of those that nobody uses, no key is kept

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tarn-eks/tarn/internal/loadbalancer"
 	"github.com/tarn-eks/tarn/internal/proxy"
 	"github.com/tarn-eks/tarn/internal/service/elb"
 )
@@ -90,7 +91,7 @@ func (a *accessLogs) set(all []elb.LoadBalancer) {
 
 // nodeAddress is whom clients know the load balancer by.
 func nodeAddress(lb elb.LoadBalancer) netip.Addr {
-	if lb.Scheme == elb.Internal && len(lb.Nodes) > 0 {
+	if lb.Scheme == loadbalancer.Internal && len(lb.Nodes) > 0 {
 		return lb.Nodes[0].Address
 	}
 	return lb.HostAddress

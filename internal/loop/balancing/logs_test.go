@@ -14,12 +14,13 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/tarn-eks/tarn/internal/loadbalancer"
 	"github.com/tarn-eks/tarn/internal/proxy"
 	"github.com/tarn-eks/tarn/internal/service/elb"
 )
 
 func logged(id, bucket, prefix string, minutes int32) elb.LoadBalancer {
-	return elb.LoadBalancer{ID: id, Name: "web", HostAddress: netip.MustParseAddr("127.64.1.2"), Attributes: elb.Attributes{
+	return elb.LoadBalancer{Placement: loadbalancer.Placement{ID: id, Name: "web", HostAddress: netip.MustParseAddr("127.64.1.2")}, Attributes: elb.Attributes{
 		AccessLog: elb.AccessLog{Enabled: true, Bucket: bucket, Prefix: prefix, Interval: minutes},
 	}}
 }
@@ -129,7 +130,7 @@ func TestNodeAddress(t *testing.T) {
 	if got := nodeAddress(lb); got != lb.HostAddress {
 		t.Errorf("internet-facing: %s", got)
 	}
-	lb.Scheme = elb.Internal
+	lb.Scheme = loadbalancer.Internal
 	if got := nodeAddress(lb); got != lb.Nodes[0].Address {
 		t.Errorf("internal: %s", got)
 	}

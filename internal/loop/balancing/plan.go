@@ -11,35 +11,67 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tarn-eks/tarn/internal/loadbalancer"
 	"github.com/tarn-eks/tarn/internal/proxy"
 	"github.com/tarn-eks/tarn/internal/service/ec2"
 	"github.com/tarn-eks/tarn/internal/service/elb"
+	"github.com/tarn-eks/tarn/internal/service/elbv2"
 )
 
 // Requester is who the load balancers' network interfaces are made for, and
 // description how EC2 shows them.
 const Requester = "amazon-elb"
 
-func description(name string) string { return "ELB " + name }
+func description(label string) string { return "ELB " + label }
 
 // State is what a plan rests on.
 type State struct {
 	LoadBalancers []elb.LoadBalancer
-	Interfaces    []ec2.NetworkInterface      // all there are
-	Instances     map[string]ec2.Instance     // by id
-	Certificates  map[string]*tls.Certificate // by ARN, those that can be served
+	Applications  []elbv2.LoadBalancer
+	TargetGroups  map[string]elbv2.TargetGroup // by ARN
+	Interfaces    []ec2.NetworkInterface       // all there are
+	Instances     map[string]ec2.Instance      // by id
+	Certificates  map[string]*tls.Certificate  // by ARN, those that can be served
+}
+
+// placements are all load balancers' as the state has them.
+func (s *State) placements() []*loadbalancer.Placement {
+	var all []*loadbalancer.Placement
+	for i := range s.LoadBalancers {
+		all = append(all, &s.LoadBalancers[i].Placement)
+	}
+	for i := range s.Applications {
+		all = append(all, &s.Applications[i].Placement)
+	}
+	return all
+}
+
+// certificates are the ARNs of those that listeners have.
+func (s *State) certificates() []string {
+	var arns []string
+	for _, lb := range s.LoadBalancers {
+		for _, l := range lb.Listeners {
+			arns = append(arns, l.Certificate)
+		}
+	}
+	for _, lb := range s.Applications {
+		for _, l := range lb.Listeners {
+			arns = append(arns, l.Certificate)
+		}
+	}
+	return slices.DeleteFunc(arns, func(arn string) bool { return arn == "" })
 }
 
 // Interface is a network interface that a load balancer lacks.
 type Interface struct {
-	LoadBalancer elb.LoadBalancer
+	LoadBalancer loadbalancer.Placement
 	Subnet, Zone string
 }
 
 // Regroup is a network interface with other security groups than its load
 // balancer's, which are to be its own.
 type Regroup struct {
-	LoadBalancer string
+	LoadBalancer string // label
 	ENI          string
 	Groups       []string
 }
@@ -48,41 +80,41 @@ type Regroup struct {
 type Interfaces struct {
 	// Create are those that are missing.
 	Create []Interface
-	// Forget are nodes, by their load balancers' names, whose subnet was left or
+	// Forget are nodes, by their load balancers' labels, whose subnet was left or
 	// whose interface is gone: their records are to lose them.
-	Forget  map[string][]elb.Node
+	Forget  map[string][]loadbalancer.Node
 	Regroup []Regroup
 	// Delete are the interfaces that no load balancer has.
 	Delete []ec2.NetworkInterface
 }
 
-// PlanInterfaces compares the load balancers with their network interfaces.
-func PlanInterfaces(s State) Interfaces {
-	plan := Interfaces{Forget: map[string][]elb.Node{}}
+// PlanInterfaces compares load balancers with the network interfaces that there are.
+func PlanInterfaces(balancers []*loadbalancer.Placement, interfaces []ec2.NetworkInterface) Interfaces {
+	plan := Interfaces{Forget: map[string][]loadbalancer.Node{}}
 	byID, used := map[string]ec2.NetworkInterface{}, map[string]bool{}
-	for _, eni := range s.Interfaces {
+	for _, eni := range interfaces {
 		byID[eni.ID] = eni
 	}
-	for _, lb := range s.LoadBalancers {
+	for _, lb := range balancers {
 		placed := map[string]bool{}
 		for _, n := range lb.Nodes {
 			eni, ok := byID[n.ENI]
 			if !ok || !slices.Contains(lb.Subnets, n.Subnet) || placed[n.Subnet] {
-				plan.Forget[lb.Name] = append(plan.Forget[lb.Name], n)
+				plan.Forget[lb.Label()] = append(plan.Forget[lb.Label()], n)
 				continue
 			}
 			placed[n.Subnet], used[n.ENI] = true, true
 			if !slices.Equal(eni.SecurityGroups, lb.SecurityGroups) {
-				plan.Regroup = append(plan.Regroup, Regroup{lb.Name, eni.ID, lb.SecurityGroups})
+				plan.Regroup = append(plan.Regroup, Regroup{lb.Label(), eni.ID, lb.SecurityGroups})
 			}
 		}
 		for i, subnet := range lb.Subnets {
 			if !placed[subnet] {
-				plan.Create = append(plan.Create, Interface{lb, subnet, lb.Zones[i]})
+				plan.Create = append(plan.Create, Interface{*lb, subnet, lb.Zones[i]})
 			}
 		}
 	}
-	for _, eni := range s.Interfaces {
+	for _, eni := range interfaces {
 		if isOurs(eni) && !used[eni.ID] {
 			plan.Delete = append(plan.Delete, eni)
 		}
@@ -90,16 +122,17 @@ func PlanInterfaces(s State) Interfaces {
 	return plan
 }
 
-// isOurs says whether an interface is a Classic Load Balancer's. Those of others
-// have app/ or net/ before their names.
+// isOurs says whether an interface is a load balancer's of the types that there are:
+// Network Load Balancers have net/ before their names.
 func isOurs(eni ec2.NetworkInterface) bool {
-	name, ok := strings.CutPrefix(eni.Description, description(""))
-	return ok && eni.Requester == Requester && !strings.Contains(name, "/")
+	label, ok := strings.CutPrefix(eni.Description, description(""))
+	kind, _, slash := strings.Cut(label, "/")
+	return ok && eni.Requester == Requester && (!slash || kind == loadbalancer.Application)
 }
 
 // Problem is why a load balancer does not do all that it should.
 type Problem struct {
-	LoadBalancer string
+	LoadBalancer string // label
 	Err          error
 }
 
@@ -110,30 +143,25 @@ func Plan(s State) (balancers []proxy.Balancer, problems []Problem) {
 		b, errs := plan(lb, s)
 		balancers = append(balancers, b)
 		for _, err := range errs {
-			problems = append(problems, Problem{lb.Name, err})
+			problems = append(problems, Problem{lb.Label(), err})
+		}
+	}
+	for _, lb := range s.Applications {
+		b, errs := planApplication(lb, s)
+		balancers = append(balancers, b)
+		for _, err := range errs {
+			problems = append(problems, Problem{lb.Label(), err})
 		}
 	}
 	return balancers, problems
 }
 
 func plan(lb elb.LoadBalancer, s State) (b proxy.Balancer, errs []error) {
-	b = proxy.Balancer{
-		ID: lb.ID, Name: lb.Name, CrossZone: lb.Attributes.CrossZone, Addresses: map[string]netip.Addr{},
-		IdleTimeout: seconds(lb.Attributes.IdleTimeout), DesyncMitigation: lb.Attributes.Desync, AccessLog: lb.Attributes.AccessLog.Enabled,
-		BackendServers: map[int]proxy.BackendPolicy{},
-	}
-	if lb.HostAddress.IsValid() {
-		b.Addresses[""] = lb.HostAddress
-	}
+	b = placed(lb.Placement)
+	b.CrossZone, b.AccessLog, b.BackendServers = lb.Attributes.CrossZone, lb.Attributes.AccessLog.Enabled, map[int]proxy.BackendPolicy{}
+	b.IdleTimeout, b.DesyncMitigation = seconds(lb.Attributes.IdleTimeout), lb.Attributes.Desync
 	if lb.Attributes.Draining {
 		b.Drain = seconds(lb.Attributes.DrainingTimeout)
-	}
-	for i, subnet := range lb.Subnets {
-		n := slices.IndexFunc(lb.Nodes, func(n elb.Node) bool { return n.Subnet == subnet })
-		if n >= 0 {
-			b.Zones = append(b.Zones, lb.Zones[i])
-			b.Addresses[lb.Zones[i]] = lb.Nodes[n].Address
-		}
 	}
 	for _, id := range lb.Instances {
 		if i, ok := s.Instances[id]; ok && i.State == ec2.Running && i.Address.IsValid() {
@@ -170,6 +198,22 @@ func plan(lb elb.LoadBalancer, s State) (b proxy.Balancer, errs []error) {
 	return b, errs
 }
 
+// placed is a load balancer with its addresses alone.
+func placed(p loadbalancer.Placement) proxy.Balancer {
+	b := proxy.Balancer{ID: p.ID, Name: p.Label(), Addresses: map[string]netip.Addr{}}
+	if p.HostAddress.IsValid() {
+		b.Addresses[""] = p.HostAddress
+	}
+	for i, subnet := range p.Subnets {
+		n := slices.IndexFunc(p.Nodes, func(n loadbalancer.Node) bool { return n.Subnet == subnet })
+		if n >= 0 {
+			b.Zones = append(b.Zones, p.Zones[i])
+			b.Addresses[p.Zones[i]] = p.Nodes[n].Address
+		}
+	}
+	return b
+}
+
 func seconds(n int32) time.Duration { return time.Duration(n) * time.Second }
 
 func planListener(lb elb.LoadBalancer, l elb.Listener, certificates map[string]*tls.Certificate) (proxy.Listener, error) {
@@ -194,27 +238,34 @@ func planListener(lb elb.LoadBalancer, l elb.Listener, certificates map[string]*
 		return out, nil
 	}
 	if out.Certificate = certificates[l.Certificate]; out.Certificate == nil {
-		return out, fmt.Errorf("its certificate cannot be served: %s; it must be issued in ACM", l.Certificate)
+		return out, notServed(l.Certificate)
 	}
 	policy := lb.SecurityPolicy(l)
+	protocols, suites, order := policy.Negotiation()
 	var err error
-	if out.TLS, err = planTLS(policy); err != nil {
+	if out.TLS, err = planTLS(protocols, suites); err != nil {
 		err = fmt.Errorf("policy %s: %w", policy.Name, err)
 	}
+	out.TLS.ServerOrder = order
 	return out, err
+}
+
+func notServed(certificate string) error {
+	return fmt.Errorf("its certificate cannot be served: %s; it must be issued in ACM", certificate)
 }
 
 // maxSeconds is what a Duration holds.
 const maxSeconds = int64(1<<63-1) / int64(time.Second)
 
 // versions are the protocols that there still are.
-var versions = map[string]uint16{"TLSv1": tls.VersionTLS10, "TLSv1.1": tls.VersionTLS11, "TLSv1.2": tls.VersionTLS12}
+var versions = map[string]uint16{
+	"TLSv1": tls.VersionTLS10, "TLSv1.1": tls.VersionTLS11, "TLSv1.2": tls.VersionTLS12, "TLSv1.3": tls.VersionTLS13,
+}
 
-// planTLS translates an SSL negotiation policy. What crypto/tls does not have is
-// left out, unless nothing is left then.
-func planTLS(p elb.Policy) (proxy.TLSPolicy, error) {
-	protocols, suites, order := p.Negotiation()
-	out := proxy.TLSPolicy{ServerOrder: order}
+// planTLS translates the protocols and ciphers of a policy. What crypto/tls does not
+// have is left out, unless nothing is left then.
+func planTLS(protocols, suites []string) (proxy.TLSPolicy, error) {
+	var out proxy.TLSPolicy
 	for _, name := range protocols {
 		v, ok := versions[name]
 		if !ok {

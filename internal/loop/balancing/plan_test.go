@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tarn-eks/tarn/internal/loadbalancer"
 	"github.com/tarn-eks/tarn/internal/proxy"
 	"github.com/tarn-eks/tarn/internal/service/ec2"
 	"github.com/tarn-eks/tarn/internal/service/elb"
@@ -17,8 +18,8 @@ import (
 
 func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
 
-func node(zone, subnet, eni, address string) elb.Node {
-	return elb.Node{Zone: zone, Subnet: subnet, ENI: eni, Address: addr(address)}
+func node(zone, subnet, eni, address string) loadbalancer.Node {
+	return loadbalancer.Node{Zone: zone, Subnet: subnet, ENI: eni, Address: addr(address)}
 }
 
 func iface(id, what, requester string, groups ...string) ec2.NetworkInterface {
@@ -26,8 +27,8 @@ func iface(id, what, requester string, groups ...string) ec2.NetworkInterface {
 }
 
 func TestPlanInterfaces(t *testing.T) {
-	web := elb.LoadBalancer{Name: "web", ID: "1", Subnets: []string{"subnet-a", "subnet-b"}, Zones: []string{"a", "b"}, SecurityGroups: []string{"sg-1", "sg-2"}}
-	with := func(nodes ...elb.Node) elb.LoadBalancer {
+	web := loadbalancer.Placement{Name: "web", ID: "1", Subnets: []string{"subnet-a", "subnet-b"}, Zones: []string{"a", "b"}, SecurityGroups: []string{"sg-1", "sg-2"}}
+	with := func(nodes ...loadbalancer.Node) loadbalancer.Placement {
 		lb := web
 		lb.Nodes = nodes
 		return lb
@@ -36,32 +37,39 @@ func TestPlanInterfaces(t *testing.T) {
 	eniA, eniB := iface("eni-a", "ELB web", Requester, "sg-1", "sg-2"), iface("eni-b", "ELB web", Requester, "sg-1", "sg-2")
 	for _, tt := range []struct {
 		name string
-		lbs  []elb.LoadBalancer
+		lbs  []loadbalancer.Placement
 		enis []ec2.NetworkInterface
 		want Interfaces
 	}{
-		{"new", []elb.LoadBalancer{web}, nil,
+		{"new", []loadbalancer.Placement{web}, nil,
 			Interfaces{Create: []Interface{{web, "subnet-a", "a"}, {web, "subnet-b", "b"}}}},
-		{"as it is to be", []elb.LoadBalancer{with(a, b)}, []ec2.NetworkInterface{eniA, eniB}, Interfaces{}},
-		{"other groups", []elb.LoadBalancer{with(a, b)}, []ec2.NetworkInterface{eniA, iface("eni-b", "ELB web", Requester, "sg-1")},
+		{"as it is to be", []loadbalancer.Placement{with(a, b)}, []ec2.NetworkInterface{eniA, eniB}, Interfaces{}},
+		{"other groups", []loadbalancer.Placement{with(a, b)}, []ec2.NetworkInterface{eniA, iface("eni-b", "ELB web", Requester, "sg-1")},
 			Interfaces{Regroup: []Regroup{{"web", "eni-b", []string{"sg-1", "sg-2"}}}}},
-		{"a subnet that was left", []elb.LoadBalancer{with(node("c", "subnet-c", "eni-c", "192.168.2.10"), a, b)},
+		{"a subnet that was left", []loadbalancer.Placement{with(node("c", "subnet-c", "eni-c", "192.168.2.10"), a, b)},
 			[]ec2.NetworkInterface{eniA, eniB, iface("eni-c", "ELB web", Requester, "sg-1", "sg-2")},
-			Interfaces{Forget: map[string][]elb.Node{"web": {node("c", "subnet-c", "eni-c", "192.168.2.10")}}, Delete: []ec2.NetworkInterface{iface("eni-c", "ELB web", Requester, "sg-1", "sg-2")}}},
-		{"an interface that is gone", []elb.LoadBalancer{with(a, b)}, []ec2.NetworkInterface{eniB},
-			Interfaces{Create: []Interface{{with(a, b), "subnet-a", "a"}}, Forget: map[string][]elb.Node{"web": {a}}}},
-		{"two in a subnet", []elb.LoadBalancer{with(a, b, node("a", "subnet-a", "eni-2", "192.168.0.11"))},
+			Interfaces{Forget: map[string][]loadbalancer.Node{"web": {node("c", "subnet-c", "eni-c", "192.168.2.10")}}, Delete: []ec2.NetworkInterface{iface("eni-c", "ELB web", Requester, "sg-1", "sg-2")}}},
+		{"an interface that is gone", []loadbalancer.Placement{with(a, b)}, []ec2.NetworkInterface{eniB},
+			Interfaces{Create: []Interface{{with(a, b), "subnet-a", "a"}}, Forget: map[string][]loadbalancer.Node{"web": {a}}}},
+		{"two in a subnet", []loadbalancer.Placement{with(a, b, node("a", "subnet-a", "eni-2", "192.168.0.11"))},
 			[]ec2.NetworkInterface{eniA, eniB, iface("eni-2", "ELB web", Requester, "sg-1", "sg-2")},
-			Interfaces{Forget: map[string][]elb.Node{"web": {node("a", "subnet-a", "eni-2", "192.168.0.11")}}, Delete: []ec2.NetworkInterface{iface("eni-2", "ELB web", Requester, "sg-1", "sg-2")}}},
+			Interfaces{Forget: map[string][]loadbalancer.Node{"web": {node("a", "subnet-a", "eni-2", "192.168.0.11")}}, Delete: []ec2.NetworkInterface{iface("eni-2", "ELB web", Requester, "sg-1", "sg-2")}}},
 		{"a load balancer that was deleted", nil, []ec2.NetworkInterface{eniA}, Interfaces{Delete: []ec2.NetworkInterface{eniA}}},
+		{"an application load balancer", []loadbalancer.Placement{{Name: "web", ID: "0123", Type: loadbalancer.Application}},
+			[]ec2.NetworkInterface{eniA, iface("eni-3", "ELB app/web/0123", Requester), iface("eni-4", "ELB app/web/0124", Requester)},
+			Interfaces{Delete: []ec2.NetworkInterface{eniA, iface("eni-3", "ELB app/web/0123", Requester), iface("eni-4", "ELB app/web/0124", Requester)}}},
 		{"others' interfaces", nil, []ec2.NetworkInterface{
-			iface("eni-1", "ELB web", ""), iface("eni-2", "Amazon EKS eks-work", "amazon-eks"), iface("eni-3", "ELB app/web/0123", Requester), iface("eni-4", "ELB net/web/0123", Requester), iface("eni-5", "", Requester),
+			iface("eni-1", "ELB web", ""), iface("eni-2", "Amazon EKS eks-work", "amazon-eks"), iface("eni-4", "ELB net/web/0123", Requester), iface("eni-5", "", Requester),
 		}, Interfaces{}},
 	} {
 		if tt.want.Forget == nil {
-			tt.want.Forget = map[string][]elb.Node{}
+			tt.want.Forget = map[string][]loadbalancer.Node{}
 		}
-		if got := PlanInterfaces(State{LoadBalancers: tt.lbs, Interfaces: tt.enis}); !reflect.DeepEqual(got, tt.want) {
+		var lbs []*loadbalancer.Placement
+		for i := range tt.lbs {
+			lbs = append(lbs, &tt.lbs[i])
+		}
+		if got := PlanInterfaces(lbs, tt.enis); !reflect.DeepEqual(got, tt.want) {
 			t.Errorf("%s:\ngot  %+v\nwant %+v", tt.name, got, tt.want)
 		}
 	}
@@ -70,15 +78,17 @@ func TestPlanInterfaces(t *testing.T) {
 // base is a load balancer with everything.
 func base() elb.LoadBalancer {
 	return elb.LoadBalancer{
-		Name: "web", ID: "1", VPC: "vpc-1", Subnets: []string{"subnet-a", "subnet-b"}, Zones: []string{"a", "b"},
+		Placement: loadbalancer.Placement{
+			Name: "web", ID: "1", VPC: "vpc-1", Subnets: []string{"subnet-a", "subnet-b"}, Zones: []string{"a", "b"},
+			HostAddress: addr("127.64.1.2"),
+			Nodes:       []loadbalancer.Node{node("a", "subnet-a", "eni-a", "192.168.0.10"), node("b", "subnet-b", "eni-b", "192.168.1.10")},
+		},
 		Listeners: []elb.Listener{
 			{Protocol: elb.HTTP, Port: 80, InstanceProtocol: elb.HTTP, InstancePort: 30080},
 		},
 		Instances:   []string{"i-1", "i-2", "i-3", "i-4"},
 		HealthCheck: elb.HealthCheck{Target: "HTTP:30061/healthz", Interval: 10, Timeout: 5, UnhealthyThreshold: 6, HealthyThreshold: 2},
 		Attributes:  elb.Attributes{IdleTimeout: 60, DrainingTimeout: 300, Desync: elb.DesyncDefensive},
-		HostAddress: addr("127.64.1.2"),
-		Nodes:       []elb.Node{node("a", "subnet-a", "eni-a", "192.168.0.10"), node("b", "subnet-b", "eni-b", "192.168.1.10")},
 	}
 }
 

@@ -31,9 +31,9 @@ func (l *Loop) report(s State, w *work) (again bool) {
 			}
 		}
 	}
-	for _, lb := range s.LoadBalancers {
-		if l.said[lb.Name] != "" && len(all[lb.Name]) == 0 && len(w.failed[lb.Name]) == 0 {
-			l.log.Info("a load balancer is as it is to be", "loadBalancer", lb.Name)
+	for _, lb := range s.placements() {
+		if label := lb.Label(); l.said[label] != "" && len(all[label]) == 0 && len(w.failed[label]) == 0 {
+			l.log.Info("a load balancer is as it is to be", "loadBalancer", label)
 		}
 	}
 	said := map[string]string{}

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/tarn-eks/tarn/internal/loadbalancer"
 	"github.com/tarn-eks/tarn/internal/proxy"
-	"github.com/tarn-eks/tarn/internal/service/elb"
 )
 
 // run has the proxy run the load balancers, and records the addresses on the host
@@ -25,10 +25,10 @@ func (l *Loop) run(ctx context.Context, s *State, w *work) {
 		failed = l.apply(ctx, *s, w)
 	}
 	for _, err := range failed {
-		w.fail(nameIn(err, s.LoadBalancers), err)
+		w.fail(labelIn(err, s.placements()), err)
 	}
-	for _, lb := range s.LoadBalancers {
-		l.recordHost(ctx, s, w, lb)
+	for _, lb := range s.placements() {
+		l.recordHost(ctx, s, w, *lb)
 	}
 }
 
@@ -51,7 +51,7 @@ func (l *Loop) note(s State) {
 		stats, ok := l.proxy.Stats(id)
 		l.active[id] = ok && stats.ActiveConnections > 0
 	}
-	for _, lb := range s.LoadBalancers {
+	for _, lb := range s.placements() {
 		vpcs[lb.ID] = lb.VPC
 		for _, n := range lb.Nodes {
 			l.owners[n.ENI] = lb.ID
@@ -77,11 +77,11 @@ func (l *Loop) apply(ctx context.Context, s State, w *work) (failed []error) {
 	return nil
 }
 
-// nameIn is the load balancer that an error of the proxy's names, or "".
-func nameIn(err error, all []elb.LoadBalancer) string {
+// labelIn is the load balancer that an error of the proxy's names, or "".
+func labelIn(err error, all []*loadbalancer.Placement) string {
 	for _, lb := range all {
-		if strings.HasPrefix(err.Error(), "load balancer "+lb.Name+": ") {
-			return lb.Name
+		if strings.HasPrefix(err.Error(), "load balancer "+lb.Label()+": ") {
+			return lb.Label()
 		}
 	}
 	return ""
@@ -132,7 +132,7 @@ const maxTries = 8
 // knowledge alone.
 func (l *Loop) assignHosts(s *State, w *work) {
 	ids, taken := map[string]bool{}, map[netip.Addr]bool{}
-	for _, lb := range s.LoadBalancers {
+	for _, lb := range s.placements() {
 		ids[lb.ID] = true
 		taken[lb.HostAddress] = true
 		if l.hosts[lb.ID] == lb.HostAddress {
@@ -147,8 +147,7 @@ func (l *Loop) assignHosts(s *State, w *work) {
 		}
 		taken[a] = true
 	}
-	for i := range s.LoadBalancers {
-		lb := &s.LoadBalancers[i]
+	for _, lb := range s.placements() {
 		if a, ok := l.hosts[lb.ID]; ok {
 			lb.HostAddress = a
 		}
@@ -159,10 +158,10 @@ func (l *Loop) assignHosts(s *State, w *work) {
 }
 
 // choose gives a load balancer an address that it has not had.
-func (l *Loop) choose(lb *elb.LoadBalancer, taken map[netip.Addr]bool, w *work) {
+func (l *Loop) choose(lb *loadbalancer.Placement, taken map[netip.Addr]bool, w *work) {
 	a, ok := chooseHost(l.cfg.Seed, lb.ID, func(a netip.Addr) bool { return taken[a] || slices.Contains(l.tried[lb.ID], a) })
 	if !ok {
-		w.fail(lb.Name, fmt.Errorf("no address is free in %s: delete load balancers", hostPrefix))
+		w.fail(lb.Label(), fmt.Errorf("no address is free in %s: delete load balancers", hostPrefix))
 		return
 	}
 	taken[a], lb.HostAddress, l.hosts[lb.ID] = true, a, a
@@ -172,13 +171,12 @@ func (l *Loop) choose(lb *elb.LoadBalancer, taken map[netip.Addr]bool, w *work) 
 // one, and says whether there were any. One that has tried in vain goes back.
 func (l *Loop) moveHosts(s *State, w *work) (moved bool) {
 	taken := map[netip.Addr]bool{}
-	for _, lb := range s.LoadBalancers {
+	for _, lb := range s.placements() {
 		taken[lb.HostAddress] = true
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for i := range s.LoadBalancers {
-		lb := &s.LoadBalancers[i]
+	for _, lb := range s.placements() {
 		tried := len(l.tried[lb.ID])
 		switch {
 		case !l.busy[lb.ID]:
@@ -200,15 +198,12 @@ func (l *Loop) moveHosts(s *State, w *work) (moved bool) {
 }
 
 // recordHost writes a load balancer's address on the host, once it is there.
-func (l *Loop) recordHost(ctx context.Context, s *State, w *work, lb elb.LoadBalancer) {
+func (l *Loop) recordHost(ctx context.Context, s *State, w *work, lb loadbalancer.Placement) {
 	if a, ok := l.hosts[lb.ID]; !ok || a != lb.HostAddress {
 		return
 	}
-	l.log.Info("a load balancer has an address on the host", "loadBalancer", lb.Name, "address", lb.HostAddress)
-	l.changeRecord(ctx, s, w, lb.Name, func(has *elb.LoadBalancer) bool {
-		if has.ID != lb.ID {
-			return false
-		}
+	l.log.Info("a load balancer has an address on the host", "loadBalancer", lb.Label(), "address", lb.HostAddress)
+	l.changeRecord(ctx, s, w, lb.Label(), func(has *loadbalancer.Placement) bool {
 		has.HostAddress = lb.HostAddress
 		return true
 	})

@@ -56,20 +56,13 @@ func (b *batch) addTraffic(lb elb.LoadBalancer, was, is proxy.Stats, elapsed tim
 	} {
 		b.addEvents(m.name, grown(m.was, m.is), sets...)
 	}
-	for _, m := range []struct {
-		name, unit string
-		was, is    uint64
-	}{
+	b.addCounts(elapsed, []counted{
 		{"BackendConnectionErrors", count, was.BackendConnectionErrs, is.BackendConnectionErrs},
 		{"SpilloverCount", count, was.SpilloverCount, is.SpilloverCount},
 		{"DesyncMitigationMode_NonCompliant_Request_Count", count, was.DesyncNonCompliant, is.DesyncNonCompliant},
 		{"EstimatedProcessedBytes", bytes, was.ProcessedBytes, is.ProcessedBytes},
 		{"EstimatedALBNewConnectionCount", count, was.NewConnections, is.NewConnections},
-	} {
-		if n := grown(m.was, m.is); n > 0 {
-			b.addTotal(m.name, m.unit, n, elapsed, sets...)
-		}
-	}
+	}, sets...)
 	for _, m := range []struct {
 		name string
 		now  int

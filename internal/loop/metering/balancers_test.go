@@ -8,14 +8,15 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"github.com/tarn-eks/tarn/internal/loadbalancer"
 	"github.com/tarn-eks/tarn/internal/metrics"
 	"github.com/tarn-eks/tarn/internal/proxy"
 	"github.com/tarn-eks/tarn/internal/service/elb"
 )
 
 func TestBalancers(t *testing.T) {
-	web := elb.LoadBalancer{Name: "web", ID: "1", Zones: []string{"a"}, Instances: []string{"i-1"}}
-	wide := elb.LoadBalancer{Name: "wide", ID: "2", Zones: []string{"a", "b"}, Instances: []string{"i-1", "i-2", "i-3"}}
+	web := elb.LoadBalancer{Placement: loadbalancer.Placement{Name: "web", ID: "1", Zones: []string{"a"}}, Instances: []string{"i-1"}}
+	wide := elb.LoadBalancer{Placement: loadbalancer.Placement{Name: "wide", ID: "2", Zones: []string{"a", "b"}}, Instances: []string{"i-1", "i-2", "i-3"}}
 	cross := wide
 	cross.Attributes.CrossZone = true
 	hosts := proxy.Stats{HealthyHostCount: map[string]int{"a": 2, "b": 0}, UnHealthyHostCount: map[string]int{"a": 0, "b": 1}}
@@ -29,7 +30,7 @@ func TestBalancers(t *testing.T) {
 		{
 			"a request is a sample of 1",
 			proxy.Stats{RequestCount: 100, HTTPCodeBackend2XX: 90}, proxy.Stats{RequestCount: 103, HTTPCodeBackend2XX: 92, HTTPCodeELB5XX: 1},
-			elb.LoadBalancer{Name: "web", ID: "1", Zones: []string{"a"}}, "", []string{
+			elb.LoadBalancer{Placement: loadbalancer.Placement{Name: "web", ID: "1", Zones: []string{"a"}}}, "", []string{
 				"HTTPCode_Backend_2XX{AvailabilityZone=a,LoadBalancerName=web} Count 1×2",
 				"HTTPCode_Backend_2XX{AvailabilityZone=a} Count 1×2",
 				"HTTPCode_Backend_2XX{LoadBalancerName=web} Count 1×2",
@@ -87,7 +88,7 @@ func TestBalancers(t *testing.T) {
 				"RequestCount{LoadBalancerName=web} Count 1×2",
 			},
 		},
-		{"nothing happens and nobody is registered", proxy.Stats{RequestCount: 7}, proxy.Stats{RequestCount: 7}, elb.LoadBalancer{Name: "idle", ID: "3", Zones: []string{"a"}}, "", nil},
+		{"nothing happens and nobody is registered", proxy.Stats{RequestCount: 7}, proxy.Stats{RequestCount: 7}, elb.LoadBalancer{Placement: loadbalancer.Placement{Name: "idle", ID: "3", Zones: []string{"a"}}}, "", nil},
 	} {
 		id := tt.lb.ID
 		got := Balancers(noon, time.Second, map[string]proxy.Stats{id: tt.before}, map[string]proxy.Stats{id: tt.now}, []elb.LoadBalancer{tt.lb})
@@ -110,7 +111,7 @@ func TestLatency(t *testing.T) {
 	var h proxy.Histogram
 	h.Count, h.Sum = 4, 830*time.Microsecond
 	h.Buckets[1], h.Buckets[5], h.Buckets[60] = 1, 2, 1 // a microsecond, five, and between 768 and 832 microseconds
-	lb := elb.LoadBalancer{Name: "web", ID: "1"}
+	lb := elb.LoadBalancer{Placement: loadbalancer.Placement{Name: "web", ID: "1"}}
 	data := Balancers(noon, time.Second, nil, map[string]proxy.Stats{"1": {Latency: h}}, []elb.LoadBalancer{lb})
 	var latency metrics.Datum
 	for _, d := range data {

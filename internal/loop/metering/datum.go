@@ -116,6 +116,21 @@ func (b *batch) addEvents(name string, n uint64, of ...dimensions) {
 	}
 }
 
+// counted is a counter between two readings.
+type counted struct {
+	name, unit string
+	was, is    uint64
+}
+
+// addCounts adds what has grown.
+func (b *batch) addCounts(elapsed time.Duration, all []counted, of ...dimensions) {
+	for _, c := range all {
+		if n := grown(c.was, c.is); n > 0 {
+			b.addTotal(c.name, c.unit, n, elapsed, of...)
+		}
+	}
+}
+
 // weight is an elapsed time's share of a minute, in whole seconds: those are what
 // CloudWatch tells apart, and the same number again and again takes no room.
 func weight(elapsed time.Duration) float64 {

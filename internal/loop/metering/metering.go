@@ -19,6 +19,7 @@ import (
 	"github.com/tarn-eks/tarn/internal/service/autoscaling"
 	"github.com/tarn-eks/tarn/internal/service/ec2"
 	"github.com/tarn-eks/tarn/internal/service/elb"
+	"github.com/tarn-eks/tarn/internal/service/elbv2"
 	"github.com/tarn-eks/tarn/internal/store"
 	"github.com/tarn-eks/tarn/internal/vpc"
 )
@@ -43,6 +44,8 @@ type Host interface {
 type Proxy interface {
 	// Stats are those of a load balancer by its id. ok is false if it does not run.
 	Stats(id string) (s proxy.Stats, ok bool)
+	// GroupStats are those of one of its groups.
+	GroupStats(id, group string) (s proxy.Stats, ok bool)
 }
 
 // Config is what New needs.
@@ -51,6 +54,7 @@ type Config struct {
 	EC2         *ec2.Service
 	AutoScaling *autoscaling.Service
 	ELB         *elb.Service
+	ELBv2       *elbv2.Service
 	Host        Host
 	Proxy       Proxy
 	Clusters    Clusters // nil: there is no Container Insights
@@ -69,12 +73,15 @@ type Loop struct {
 	groups    store.Snapshot[autoscaling.Group]
 	members   store.Snapshot[autoscaling.Member]
 	balancers store.Snapshot[elb.LoadBalancer]
+	// applications are Application Load Balancers, targets their target groups.
+	applications store.Snapshot[elbv2.LoadBalancer]
+	targets      store.Snapshot[elbv2.TargetGroup]
 
 	at       time.Time                  // of the last round
 	readings map[string]Reading         // by instance
 	checks   map[string]Checks          // by instance: as reported
 	sizes    map[string][]metrics.Datum // by group: as reported
-	stats    map[string]proxy.Stats     // by load balancer's id
+	stats    map[string]proxy.Stats     // by load balancer's id, or target group's
 
 	mu   sync.Mutex        // guards said
 	said map[string]string // by what is measured: what was last logged of it
@@ -101,8 +108,9 @@ func (l *Loop) Run(ctx context.Context) error {
 // follow takes a round at each full second.
 func (l *Loop) follow(ctx context.Context) error {
 	instances, balancers := store.NewView(l.cfg.EC2.Instances), store.NewView(l.cfg.ELB.LoadBalancers)
+	applications, targets := store.NewView(l.cfg.ELBv2.LoadBalancers), store.NewView(l.cfg.ELBv2.TargetGroups)
 	groups, members := store.NewView(l.cfg.AutoScaling.Groups), store.NewView(l.cfg.AutoScaling.Members)
-	views := store.FollowAll(ctx, instances, balancers, groups, members)
+	views := store.FollowAll(ctx, instances, balancers, applications, targets, groups, members)
 	defer views.Close()
 	tick := time.NewTimer(untilNext(time.Now()))
 	defer tick.Stop()
@@ -117,6 +125,7 @@ func (l *Loop) follow(ctx context.Context) error {
 		case now := <-tick.C:
 			if read {
 				l.instances, l.balancers = instances.Snapshot(), balancers.Snapshot()
+				l.applications, l.targets = applications.Snapshot(), targets.Snapshot()
 				l.groups, l.members = groups.Snapshot(), members.Snapshot()
 				l.round(ctx, now)
 			}
@@ -267,9 +276,26 @@ func (l *Loop) measureBalancers(now time.Time) []metrics.Datum {
 			all = append(all, lb.Value)
 		}
 	}
+	var applications []Application
+	for _, lb := range l.applications.Items {
+		s, ok := l.cfg.Proxy.Stats(lb.Value.ID)
+		if !ok {
+			continue
+		}
+		stats[lb.Value.ID] = s
+		a := Application{LoadBalancer: lb.Value}
+		for _, g := range l.targets.Items {
+			if s, ok := l.cfg.Proxy.GroupStats(lb.Value.ID, g.Value.Label()); ok {
+				stats[g.Value.ID] = s
+				a.TargetGroups = append(a.TargetGroups, g.Value)
+			}
+		}
+		applications = append(applications, a)
+	}
 	var data []metrics.Datum
 	if !l.at.IsZero() {
-		data = Balancers(l.at, now.Sub(l.at), l.stats, stats, all)
+		elapsed := now.Sub(l.at)
+		data = append(Balancers(l.at, elapsed, l.stats, stats, all), Applications(l.at, elapsed, l.stats, stats, applications)...)
 	}
 	l.stats = stats
 	return data

@@ -15,11 +15,13 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/tarn-eks/tarn/internal/instance"
+	"github.com/tarn-eks/tarn/internal/loadbalancer"
 	"github.com/tarn-eks/tarn/internal/metrics"
 	"github.com/tarn-eks/tarn/internal/proxy"
 	"github.com/tarn-eks/tarn/internal/service/autoscaling"
 	"github.com/tarn-eks/tarn/internal/service/ec2"
 	"github.com/tarn-eks/tarn/internal/service/elb"
+	"github.com/tarn-eks/tarn/internal/service/elbv2"
 	"github.com/tarn-eks/tarn/internal/store"
 	"github.com/tarn-eks/tarn/internal/store/storetest"
 	"github.com/tarn-eks/tarn/internal/vpc"
@@ -90,6 +92,10 @@ func (p *fakeProxy) Stats(id string) (proxy.Stats, bool) {
 		p.requests[id]++
 	}
 	return proxy.Stats{RequestCount: n}, ok
+}
+
+func (p *fakeProxy) GroupStats(id, group string) (proxy.Stats, bool) {
+	return p.Stats(id + " " + group)
 }
 
 // fixture is a loop whose rounds the test takes.
@@ -254,10 +260,27 @@ func TestSizes(t *testing.T) {
 
 func TestLoadBalancers(t *testing.T) {
 	f := newFixture(t)
-	f.loop.balancers = items(elb.LoadBalancer{Name: "web", ID: "lb", Zones: []string{"a"}}, elb.LoadBalancer{Name: "later", ID: "none"})
+	f.loop.balancers = items(elb.LoadBalancer{Placement: loadbalancer.Placement{Name: "web", ID: "lb", Zones: []string{"a"}}}, elb.LoadBalancer{Placement: loadbalancer.Placement{Name: "later", ID: "none"}})
 	f.want("the first", f.round("RequestCount"))
 	f.want("the second", f.round("RequestCount{Load"), "RequestCount{LoadBalancerName=web} Count 1×1")
 	f.loop.balancers = items[elb.LoadBalancer]()
+	f.want("gone", f.round("RequestCount"))
+	if len(f.loop.stats) != 0 {
+		t.Errorf("kept of one that is gone: %v", f.loop.stats)
+	}
+}
+
+func TestApplicationLoadBalancers(t *testing.T) {
+	f := newFixture(t)
+	f.loop.cfg.Proxy = &fakeProxy{map[string]uint64{"lb": 0, "lb targetgroup/web/tg": 0}}
+	f.loop.applications = items(elbv2.LoadBalancer{Placement: loadbalancer.Placement{Name: "shop", ID: "lb", Type: loadbalancer.Application}})
+	f.loop.targets = items(
+		elbv2.TargetGroup{Name: "web", ID: "tg", Targets: []elbv2.Target{{ID: "i-1", Port: 80}}},
+		elbv2.TargetGroup{Name: "other", ID: "of another", Targets: []elbv2.Target{{ID: "i-1", Port: 80}}})
+	f.want("the first", f.round("RequestCount"))
+	f.want("the second", f.round("RequestCount{"),
+		"RequestCount{LoadBalancer=app/shop/lb,TargetGroup=targetgroup/web/tg} Count 60×0.0167", "RequestCount{LoadBalancer=app/shop/lb} Count 60×0.0167")
+	f.loop.applications = items[elbv2.LoadBalancer]()
 	f.want("gone", f.round("RequestCount"))
 	if len(f.loop.stats) != 0 {
 		t.Errorf("kept of one that is gone: %v", f.loop.stats)
@@ -298,6 +321,7 @@ func TestRun(t *testing.T) {
 	l := New(Config{
 		Sink: sink, EC2: service, AutoScaling: groups, Host: &fakeHost{clock: noon}, Proxy: &fakeProxy{},
 		ELB:    elb.New(elb.Config{Client: client, Account: "000000000000", Region: "ap-northeast-2"}),
+		ELBv2:  elbv2.New(elbv2.Config{Client: client, Account: "000000000000", Region: "ap-northeast-2"}),
 		Logger: slog.New(slog.DiscardHandler),
 	})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -344,7 +368,7 @@ func BenchmarkRound(b *testing.B) {
 		l.members.Items = append(l.members.Items, store.Item[autoscaling.Member]{Value: autoscaling.Member{Group: "workers", Instance: i.ID, State: autoscaling.InService, InService: noon}})
 	}
 	l.groups.Items = append(l.groups.Items, store.Item[autoscaling.Group]{Key: "workers", Value: autoscaling.Group{Name: "workers"}})
-	l.balancers = items(elb.LoadBalancer{Name: "web", ID: "lb", Zones: []string{"a", "b"}, Instances: []string{"i-1"}})
+	l.balancers = items(elb.LoadBalancer{Placement: loadbalancer.Placement{Name: "web", ID: "lb", Zones: []string{"a", "b"}}, Instances: []string{"i-1"}})
 	now := noon
 	for b.Loop() {
 		now = now.Add(time.Second)

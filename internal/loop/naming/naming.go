@@ -18,8 +18,10 @@ import (
 
 	"github.com/tarn-eks/tarn/internal/dns"
 	"github.com/tarn-eks/tarn/internal/healthcheck"
+	"github.com/tarn-eks/tarn/internal/loadbalancer"
 	"github.com/tarn-eks/tarn/internal/service/ec2"
 	"github.com/tarn-eks/tarn/internal/service/elb"
+	"github.com/tarn-eks/tarn/internal/service/elbv2"
 	"github.com/tarn-eks/tarn/internal/service/route53"
 	"github.com/tarn-eks/tarn/internal/store"
 )
@@ -65,7 +67,7 @@ type HostNames struct {
 type Health interface {
 	// InService says whether a load balancer has an instance that takes requests. When
 	// that changes, Loop.Trigger is to be called.
-	InService(lb elb.LoadBalancer) bool
+	InService(lb loadbalancer.Placement) bool
 }
 
 // Checks runs the health checks; a healthcheck.Checker does.
@@ -86,6 +88,7 @@ type Loop struct {
 	Region  string
 	Route53 *route53.Service
 	ELB     *elb.Service
+	ELBv2   *elbv2.Service
 	EC2     *ec2.Service
 
 	Views     Views
@@ -154,8 +157,9 @@ func (l *Loop) View(view string) *dns.Zones {
 // nothing.
 func (l *Loop) Run(ctx context.Context) error {
 	zones, checks := store.NewView(l.Route53.HostedZones), store.NewView(l.Route53.HealthChecks)
-	balancers, vpcs := store.NewView(l.ELB.LoadBalancers), store.NewView(l.EC2.VPCs)
-	views := store.FollowAll(ctx, zones, checks, balancers, vpcs)
+	balancers, applications := store.NewView(l.ELB.LoadBalancers), store.NewView(l.ELBv2.LoadBalancers)
+	vpcs := store.NewView(l.EC2.VPCs)
+	views := store.FollowAll(ctx, zones, checks, balancers, applications, vpcs)
 	defer views.Close()
 	var (
 		trigger = l.triggered()
@@ -175,7 +179,7 @@ func (l *Loop) Run(ctx context.Context) error {
 		if !read {
 			continue
 		}
-		now := snapshots{zones.Snapshot(), checks.Snapshot(), balancers.Snapshot(), vpcs.Snapshot()}
+		now := snapshots{zones.Snapshot(), checks.Snapshot(), balancers.Snapshot(), applications.Snapshot(), vpcs.Snapshot()}
 		if l.Checks != nil {
 			l.Checks.Apply(asked(now.checks.Items))
 		}
@@ -188,10 +192,11 @@ func (l *Loop) Run(ctx context.Context) error {
 
 // snapshots are what the loop follows.
 type snapshots struct {
-	zones     store.Snapshot[route53.HostedZone]
-	checks    store.Snapshot[route53.HealthCheck]
-	balancers store.Snapshot[elb.LoadBalancer]
-	vpcs      store.Snapshot[ec2.VPC]
+	zones        store.Snapshot[route53.HostedZone]
+	checks       store.Snapshot[route53.HealthCheck]
+	balancers    store.Snapshot[elb.LoadBalancer]
+	applications store.Snapshot[elbv2.LoadBalancer]
+	vpcs         store.Snapshot[ec2.VPC]
 }
 
 // turn brings everything to what the snapshots say, and reports whether nothing
@@ -253,7 +258,10 @@ func (l *Loop) read(ctx context.Context, now snapshots, before *Answers) (State,
 		s.Zones = append(s.Zones, zone)
 	}
 	for _, item := range now.balancers.Items {
-		s.LoadBalancers = append(s.LoadBalancers, item.Value)
+		s.LoadBalancers = append(s.LoadBalancers, item.Value.Placement)
+	}
+	for _, item := range now.applications.Items {
+		s.LoadBalancers = append(s.LoadBalancers, item.Value.Placement)
 	}
 	for _, item := range now.vpcs.Items {
 		s.VPCs = append(s.VPCs, item.Key)

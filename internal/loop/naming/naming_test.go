@@ -18,8 +18,10 @@ import (
 	route53api "github.com/tarn-eks/tarn/internal/api/route53"
 	"github.com/tarn-eks/tarn/internal/dns"
 	"github.com/tarn-eks/tarn/internal/healthcheck"
+	"github.com/tarn-eks/tarn/internal/loadbalancer"
 	"github.com/tarn-eks/tarn/internal/service/ec2"
 	"github.com/tarn-eks/tarn/internal/service/elb"
+	"github.com/tarn-eks/tarn/internal/service/elbv2"
 	"github.com/tarn-eks/tarn/internal/service/route53"
 	"github.com/tarn-eks/tarn/internal/store"
 	"github.com/tarn-eks/tarn/internal/store/storetest"
@@ -98,6 +100,7 @@ type fixture struct {
 	client  *clientv3.Client
 	route53 *route53.Service
 	elb     *elb.Service
+	elbv2   *elbv2.Service
 	ec2     *ec2.Service
 	loop    *Loop
 }
@@ -122,7 +125,8 @@ func newFixture(t *testing.T) *fixture {
 		Client: f.client, Account: "000000000000", Region: seoul,
 		Applied: f.loop, Checker: f.loop, Answerer: f.loop, LoadBalancers: exists{},
 	})
-	f.loop.Route53, f.loop.ELB = f.route53, f.elb
+	f.elbv2 = elbv2.New(elbv2.Config{Client: f.client, Account: "000000000000", Region: seoul})
+	f.loop.Route53, f.loop.ELB, f.loop.ELBv2 = f.route53, f.elb, f.elbv2
 	return f
 }
 
@@ -225,17 +229,24 @@ func TestFollows(t *testing.T) {
 	// A load balancer, before and after it listens.
 	lb := balancers[0]
 	lb.HostAddress, lb.Nodes = netip.Addr{}, nil
-	if _, err := f.elb.LoadBalancers.Create(t.Context(), lb.Name, lb); err != nil {
+	if _, err := f.elb.LoadBalancers.Create(t.Context(), lb.Name, elb.LoadBalancer{Placement: lb}); err != nil {
 		t.Fatal(err)
 	}
 	f.until("the front door knows the name", func() bool { return f.name("www.example.com") == lb.ID })
 	if got := f.ask(HostView, "www.example.com.", "A"); got != "NOERROR" {
 		t.Errorf("got %s", got)
 	}
-	if _, err := f.elb.LoadBalancers.Modify(t.Context(), lb.Name, func(lb *elb.LoadBalancer) error { *lb = balancers[0]; return nil }); err != nil {
+	if _, err := f.elb.LoadBalancers.Modify(t.Context(), lb.Name, func(lb *elb.LoadBalancer) error { lb.Placement = balancers[0]; return nil }); err != nil {
 		t.Fatal(err)
 	}
 	f.until("the host has the address", func() bool { return f.ask(HostView, "www.example.com.", "A") == "127.64.0.1" })
+	app := loadbalancer.Placement{Name: "app", ID: "app-id", Type: loadbalancer.Application, DNSName: "app-3.ap-northeast-2.elb.amazonaws.com", HostAddress: netip.MustParseAddr("127.64.0.9")}
+	if _, err := f.elbv2.LoadBalancers.Create(t.Context(), "app", elbv2.LoadBalancer{Placement: app}); err != nil {
+		t.Fatal(err)
+	}
+	f.until("an Application Load Balancer has its name", func() bool {
+		return f.ask(HostView, app.DNSName+".", "A") == "127.64.0.9" && f.name(app.DNSName) == "app-id"
+	})
 	f.until("the VPC has the address", func() bool { return strings.HasPrefix(f.ask("vpc-1", "www.example.com.", "A"), "192.168.") })
 	f.until("the host is told", func() bool {
 		f.mu.Lock()
@@ -303,7 +314,7 @@ func TestChangesOfTheAPI(t *testing.T) {
 	f := newFixture(t)
 	// Before the loop: a change in sync says nothing of load balancers, and the store
 	// tells of one that was made while a watch begins 100 ms later.
-	if _, err := f.elb.LoadBalancers.Create(t.Context(), "lake", balancers[0]); err != nil {
+	if _, err := f.elb.LoadBalancers.Create(t.Context(), "lake", elb.LoadBalancer{Placement: balancers[0]}); err != nil {
 		t.Fatal(err)
 	}
 	f.start()
@@ -430,7 +441,7 @@ func TestAppliedWithoutAFailedZone(t *testing.T) {
 // inService is the health of load balancers as a test has it.
 type inService struct{ yes atomic.Bool }
 
-func (h *inService) InService(elb.LoadBalancer) bool { return h.yes.Load() }
+func (h *inService) InService(loadbalancer.Placement) bool { return h.yes.Load() }
 
 func TestHealthChanges(t *testing.T) {
 	f := newFixture(t)
@@ -447,7 +458,7 @@ func TestHealthChanges(t *testing.T) {
 	}}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.elb.LoadBalancers.Create(t.Context(), "lake", balancers[0]); err != nil {
+	if _, err := f.elb.LoadBalancers.Create(t.Context(), "lake", elb.LoadBalancer{Placement: balancers[0]}); err != nil {
 		t.Fatal(err)
 	}
 	f.commit(zone("Z1", "example.com",

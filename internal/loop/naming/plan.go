@@ -11,7 +11,7 @@ import (
 	mdns "github.com/miekg/dns"
 
 	"github.com/tarn-eks/tarn/internal/dns"
-	"github.com/tarn-eks/tarn/internal/service/elb"
+	"github.com/tarn-eks/tarn/internal/loadbalancer"
 	"github.com/tarn-eks/tarn/internal/service/route53"
 )
 
@@ -20,11 +20,11 @@ type State struct {
 	Region        string
 	VPCs          []string // ids
 	Zones         []Zone
-	LoadBalancers []elb.LoadBalancer
+	LoadBalancers []loadbalancer.Placement
 	// Healthy says what a health check has found, InService whether a load balancer
 	// has an instance that takes requests. A function that is nil says yes.
 	Healthy   func(check string) bool
-	InService func(lb elb.LoadBalancer) bool
+	InService func(lb loadbalancer.Placement) bool
 }
 
 // Zone is a hosted zone with its record sets, by key, as it was at Revision.
@@ -95,13 +95,13 @@ func Plan(s State, before *Answers) *Answers {
 	}
 	public = slices.DeleteFunc(public, firstOfName())
 
-	host := w.balancerZone(func(lb elb.LoadBalancer) []netip.Addr {
+	host := w.balancerZone(func(lb loadbalancer.Placement) []netip.Addr {
 		if !lb.HostAddress.IsValid() {
 			return nil
 		}
 		return []netip.Addr{lb.HostAddress}
 	})
-	inside := w.balancerZone(func(lb elb.LoadBalancer) (all []netip.Addr) {
+	inside := w.balancerZone(func(lb loadbalancer.Placement) (all []netip.Addr) {
 		for _, n := range lb.Nodes {
 			all = append(all, n.Address)
 		}
@@ -175,8 +175,8 @@ const (
 )
 
 // balancerZone is the zone of the load balancers' own names, with their addresses.
-func (w *world) balancerZone(addresses func(elb.LoadBalancer) []netip.Addr) *dns.Prepared {
-	apex := mdns.Fqdn(elb.Domain(w.Region))
+func (w *world) balancerZone(addresses func(loadbalancer.Placement) []netip.Addr) *dns.Prepared {
+	apex := mdns.Fqdn(loadbalancer.Domain(w.Region))
 	header := func(name string, rrtype uint16, ttl uint32) mdns.RR_Header {
 		return mdns.RR_Header{Name: name, Rrtype: rrtype, Class: mdns.ClassINET, Ttl: ttl}
 	}
@@ -211,7 +211,7 @@ func (w *world) balancerZone(addresses func(elb.LoadBalancer) []netip.Addr) *dns
 func (w *world) lead(a *Answers, public []*served) {
 	a.Names = map[string]string{}
 	a.Host.Addresses = map[string][]netip.Addr{}
-	a.Host.Zones = []string{elb.Domain(w.Region)}
+	a.Host.Zones = []string{loadbalancer.Domain(w.Region)}
 	for name, lb := range w.balancers {
 		for _, name := range []string{name, "dualstack." + name} {
 			a.Names[name] = lb.ID

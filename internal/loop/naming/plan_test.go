@@ -15,7 +15,7 @@ import (
 	mdns "github.com/miekg/dns"
 
 	"github.com/tarn-eks/tarn/internal/dns"
-	"github.com/tarn-eks/tarn/internal/service/elb"
+	"github.com/tarn-eks/tarn/internal/loadbalancer"
 	"github.com/tarn-eks/tarn/internal/service/route53"
 )
 
@@ -26,13 +26,13 @@ const (
 	hill    = "internal-hill-2.ap-northeast-2.elb.amazonaws.com"
 )
 
-var balancers = []elb.LoadBalancer{
+var balancers = []loadbalancer.Placement{
 	{
-		Name: "lake", ID: "lake-id", DNSName: "Lake-1.ap-northeast-2.elb.amazonaws.com", Scheme: elb.InternetFacing, VPC: "vpc-1",
+		Name: "lake", ID: "lake-id", DNSName: "Lake-1.ap-northeast-2.elb.amazonaws.com", Scheme: loadbalancer.InternetFacing, VPC: "vpc-1",
 		HostAddress: netip.MustParseAddr("127.64.0.1"),
-		Nodes:       []elb.Node{{Address: netip.MustParseAddr("192.168.0.5")}, {Address: netip.MustParseAddr("192.168.32.5")}},
+		Nodes:       []loadbalancer.Node{{Address: netip.MustParseAddr("192.168.0.5")}, {Address: netip.MustParseAddr("192.168.32.5")}},
 	},
-	{Name: "hill", ID: "hill-id", DNSName: hill, Scheme: elb.Internal, VPC: "vpc-1", Nodes: []elb.Node{{Address: netip.MustParseAddr("192.168.0.6")}}},
+	{Name: "hill", ID: "hill-id", DNSName: hill, Scheme: loadbalancer.Internal, VPC: "vpc-1", Nodes: []loadbalancer.Node{{Address: netip.MustParseAddr("192.168.0.6")}}},
 }
 
 // zone is a hosted zone with its own records and others, which have a name (written as
@@ -332,7 +332,7 @@ func TestRouting(t *testing.T) {
 			s := State{
 				Region: seoul, LoadBalancers: balancers, Zones: []Zone{zone("Z1", "example.com", tc.sets...)},
 				Healthy:   func(check string) bool { return !slices.Contains(tc.ill, check) },
-				InService: func(lb elb.LoadBalancer) bool { return !slices.Contains(tc.ill, strings.ToLower(lb.DNSName)) },
+				InService: func(lb loadbalancer.Placement) bool { return !slices.Contains(tc.ill, strings.ToLower(lb.DNSName)) },
 			}
 			if tc.region != "" {
 				s.Region = tc.region

@@ -7,7 +7,7 @@ import (
 	mdns "github.com/miekg/dns"
 
 	"github.com/tarn-eks/tarn/internal/dns"
-	"github.com/tarn-eks/tarn/internal/service/elb"
+	"github.com/tarn-eks/tarn/internal/loadbalancer"
 	"github.com/tarn-eks/tarn/internal/service/route53"
 )
 
@@ -28,11 +28,11 @@ type question struct{ check, balancer string }
 // world is a state, ready to look things up in.
 type world struct {
 	State
-	balancers map[string]elb.LoadBalancer // by DNS name, in lower case
+	balancers map[string]loadbalancer.Placement // by DNS name, in lower case
 }
 
 func newWorld(s State) *world {
-	w := &world{State: s, balancers: make(map[string]elb.LoadBalancer, len(s.LoadBalancers))}
+	w := &world{State: s, balancers: make(map[string]loadbalancer.Placement, len(s.LoadBalancers))}
 	for _, lb := range s.LoadBalancers {
 		w.balancers[strings.ToLower(lb.DNSName)] = lb
 	}
@@ -47,7 +47,7 @@ func (w *world) ask(q question) bool {
 	}
 	lb, ok := w.balancers[q.balancer]
 	if !ok {
-		return !strings.HasSuffix(q.balancer, "."+elb.Domain(w.Region))
+		return !strings.HasSuffix(q.balancer, "."+loadbalancer.Domain(w.Region))
 	}
 	return w.InService == nil || w.InService(lb)
 }

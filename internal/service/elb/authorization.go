@@ -10,6 +10,7 @@ import (
 
 	"github.com/tarn-eks/tarn/internal/api"
 	elbapi "github.com/tarn-eks/tarn/internal/api/elb"
+	"github.com/tarn-eks/tarn/internal/loadbalancer"
 	"github.com/tarn-eks/tarn/internal/policy"
 	"github.com/tarn-eks/tarn/internal/store"
 )
@@ -71,7 +72,7 @@ func asked(input any) map[string][]string {
 	}
 	switch in := input.(type) {
 	case *elbapi.CreateLoadBalancerInput:
-		keys[prefix+"scheme"] = []string{InternetFacing}
+		keys[prefix+"scheme"] = []string{loadbalancer.InternetFacing}
 		if in.Scheme != nil {
 			keys[prefix+"scheme"] = []string{*in.Scheme}
 		}

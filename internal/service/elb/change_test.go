@@ -8,6 +8,7 @@ import (
 	sdk "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancing"
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancing/types"
 
+	"github.com/tarn-eks/tarn/internal/loadbalancer"
 	"github.com/tarn-eks/tarn/internal/service/elb"
 )
 
@@ -118,7 +119,7 @@ func TestPlaces(t *testing.T) {
 func TestZones(t *testing.T) {
 	f := newFixture(t)
 	f.create("elsewhere", "http:80:http:8080")
-	f.world.defaults = []elb.Subnet{subnet("subnet-d1", "vpc-d", "a", 20), subnet("subnet-d2", "vpc-d", "b", 20)}
+	f.world.defaults = []loadbalancer.Subnet{subnet("subnet-d1", "vpc-d", "a", 20), subnet("subnet-d2", "vpc-d", "b", 20)}
 	f.world.gateways = append(f.world.gateways, "vpc-d")
 	f.world.groups = append(f.world.groups, group("sg-d", "vpc-d", "default"))
 	_, err := f.CreateLoadBalancer(t.Context(), &sdk.CreateLoadBalancerInput{

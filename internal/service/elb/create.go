@@ -10,6 +10,7 @@ import (
 
 	"github.com/tarn-eks/tarn/internal/api"
 	elbapi "github.com/tarn-eks/tarn/internal/api/elb"
+	"github.com/tarn-eks/tarn/internal/loadbalancer"
 	"github.com/tarn-eks/tarn/internal/store"
 )
 
@@ -53,13 +54,16 @@ func (lb LoadBalancer) sameParameters(has LoadBalancer) bool {
 
 // newLoadBalancer is the record that a request asks for.
 func (s *Service) newLoadBalancer(ctx context.Context, in *elbapi.CreateLoadBalancerInput) (LoadBalancer, error) {
-	lb := LoadBalancer{Name: api.Val(in.LoadBalancerName), Scheme: InternetFacing, Created: s.time(), Attributes: defaultAttributes}
+	lb := LoadBalancer{
+		Placement:  loadbalancer.Placement{Name: api.Val(in.LoadBalancerName), Scheme: loadbalancer.InternetFacing, Created: s.time()},
+		Attributes: defaultAttributes,
+	}
 	if err := checkName(lb.Name); err != nil {
 		return lb, err
 	}
 	switch scheme := api.Val(in.Scheme); scheme {
-	case "", InternetFacing:
-	case Internal:
+	case "", loadbalancer.InternetFacing:
+	case loadbalancer.Internal:
 		lb.Scheme = scheme
 	default:
 		return lb, elbapi.InvalidSchemeException.New("The specified value for the scheme is not valid: '%s' is neither internet-facing nor internal", scheme)
@@ -83,7 +87,7 @@ func (s *Service) newLoadBalancer(ctx context.Context, in *elbapi.CreateLoadBala
 	if err := s.place(ctx, &lb, in); err != nil {
 		return lb, err
 	}
-	lb.DNSName = s.newDNSName(lb.Name, lb.Scheme)
+	lb.DNSName = loadbalancer.NewDNSName(lb.Name, lb.Scheme, s.scope.Region)
 	var id [8]byte
 	_, _ = crand.Read(id[:]) // never fails: crypto/rand
 	lb.ID = hex.EncodeToString(id[:])

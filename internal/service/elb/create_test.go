@@ -14,7 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancing/types"
 
 	elbapi "github.com/tarn-eks/tarn/internal/api/elb"
-	"github.com/tarn-eks/tarn/internal/service/elb"
+	"github.com/tarn-eks/tarn/internal/loadbalancer"
 )
 
 func TestCreate(t *testing.T) {
@@ -350,7 +350,7 @@ func TestByDNSName(t *testing.T) {
 	name := f.create("Web", "https:443:http:8080")
 	for text, want := range map[string]bool{
 		name: true, strings.ToUpper(name) + ".": true, "dualstack." + strings.ToLower(name): true,
-		"x" + name: false, "a." + name: false, elb.Domain(region): false, "www.example.com": false, "": false,
+		"x" + name: false, "a." + name: false, loadbalancer.Domain(region): false, "www.example.com": false, "": false,
 	} {
 		lb, ok, err := f.service.ByDNSName(t.Context(), text)
 		if err != nil || ok != want || ok && lb.Name != "Web" {

@@ -16,53 +16,11 @@ import (
 	"github.com/tarn-eks/tarn/internal/api"
 	elbapi "github.com/tarn-eks/tarn/internal/api/elb"
 	"github.com/tarn-eks/tarn/internal/arn"
+	"github.com/tarn-eks/tarn/internal/loadbalancer"
 	"github.com/tarn-eks/tarn/internal/store"
 )
 
 var _ elbapi.Handler = (*Service)(nil)
-
-// Subnet is what a load balancer must know of a subnet.
-type Subnet struct {
-	ID, VPC, Zone string
-	Free          int // addresses
-}
-
-// Group is what a load balancer must know of a security group.
-type Group struct{ ID, VPC, Name string }
-
-// Network is what the service asks EC2 about networks.
-type Network interface {
-	// Subnets returns those of the subnets that exist, in any order.
-	Subnets(ctx context.Context, ids []string) ([]Subnet, error)
-	// DefaultSubnets returns the default VPC's subnet in each zone; none if there
-	// is no default VPC.
-	DefaultSubnets(ctx context.Context) ([]Subnet, error)
-	// InternetGateway says whether the VPC has one.
-	InternetGateway(ctx context.Context, vpc string) (bool, error)
-	// SecurityGroups returns those of the groups that exist, in any order.
-	SecurityGroups(ctx context.Context, ids []string) ([]Group, error)
-	// DefaultGroup is the default security group of a VPC.
-	DefaultGroup(ctx context.Context, vpc string) (Group, error)
-}
-
-// Instance is what a load balancer must know of an instance.
-type Instance struct {
-	ID, VPC, Zone string
-	State         string // EC2's: pending, running, stopping …
-}
-
-// Instances is what the service asks EC2 about instances.
-type Instances interface {
-	// Instances returns those of the instances that exist, in any order; one that
-	// is terminated does not.
-	Instances(ctx context.Context, ids []string) ([]Instance, error)
-}
-
-// Certificates is what the service asks ACM.
-type Certificates interface {
-	// Issued says whether there is a certificate with the ARN that can be served.
-	Issued(ctx context.Context, arn string) (bool, error)
-}
 
 // InstanceHealth is how an instance does behind a load balancer.
 type InstanceHealth struct {
@@ -84,9 +42,9 @@ type Config struct {
 	Client       *clientv3.Client
 	Account      string // twelve digits
 	Region       string
-	Network      Network
-	Instances    Instances
-	Certificates Certificates
+	Network      loadbalancer.Network
+	Instances    loadbalancer.Instances
+	Certificates loadbalancer.Certificates
 	Health       Health
 	Now          func() time.Time // nil is time.Now
 }
@@ -97,9 +55,9 @@ type Service struct {
 
 	all          *store.Cached[LoadBalancer] // reads LoadBalancers
 	scope        arn.Scope
-	network      Network
-	instances    Instances
-	certificates Certificates
+	network      loadbalancer.Network
+	instances    loadbalancer.Instances
+	certificates loadbalancer.Certificates
 	health       Health
 	now          func() time.Time
 

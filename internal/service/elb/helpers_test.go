@@ -14,6 +14,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	elbapi "github.com/tarn-eks/tarn/internal/api/elb"
+	"github.com/tarn-eks/tarn/internal/loadbalancer"
 	"github.com/tarn-eks/tarn/internal/service/elb"
 	"github.com/tarn-eks/tarn/internal/store/storetest"
 	"github.com/tarn-eks/tarn/internal/wire"
@@ -38,40 +39,44 @@ type fixture struct {
 
 // world is what the service asks of other services.
 type world struct {
-	subnets   []elb.Subnet
-	defaults  []elb.Subnet
+	subnets   []loadbalancer.Subnet
+	defaults  []loadbalancer.Subnet
 	gateways  []string
-	groups    []elb.Group
-	instances []elb.Instance
+	groups    []loadbalancer.SecurityGroup
+	instances []loadbalancer.Instance
 	health    []elb.InstanceHealth
 	err       error // of all of them
 }
 
-func (w *world) Subnets(_ context.Context, ids []string) ([]elb.Subnet, error) {
-	return filtered(w.subnets, func(s elb.Subnet) bool { return slices.Contains(ids, s.ID) }), w.err
+func (w *world) VPC(context.Context, string) (bool, error) { return true, w.err }
+
+func (w *world) Subnets(_ context.Context, ids []string) ([]loadbalancer.Subnet, error) {
+	return filtered(w.subnets, func(s loadbalancer.Subnet) bool { return slices.Contains(ids, s.ID) }), w.err
 }
 
-func (w *world) DefaultSubnets(context.Context) ([]elb.Subnet, error) { return w.defaults, nil }
+func (w *world) DefaultSubnets(context.Context) ([]loadbalancer.Subnet, error) {
+	return w.defaults, nil
+}
 
 func (w *world) InternetGateway(_ context.Context, vpc string) (bool, error) {
 	return slices.Contains(w.gateways, vpc), nil
 }
 
-func (w *world) SecurityGroups(_ context.Context, ids []string) ([]elb.Group, error) {
-	return filtered(w.groups, func(g elb.Group) bool { return slices.Contains(ids, g.ID) }), w.err
+func (w *world) SecurityGroups(_ context.Context, ids []string) ([]loadbalancer.SecurityGroup, error) {
+	return filtered(w.groups, func(g loadbalancer.SecurityGroup) bool { return slices.Contains(ids, g.ID) }), w.err
 }
 
-func (w *world) DefaultGroup(_ context.Context, vpc string) (elb.Group, error) {
+func (w *world) DefaultGroup(_ context.Context, vpc string) (loadbalancer.SecurityGroup, error) {
 	for _, g := range w.groups {
 		if g.VPC == vpc && g.Name == "default" {
 			return g, nil
 		}
 	}
-	return elb.Group{}, fmt.Errorf("%s has no default group", vpc)
+	return loadbalancer.SecurityGroup{}, fmt.Errorf("%s has no default group", vpc)
 }
 
-func (w *world) Instances(_ context.Context, ids []string) ([]elb.Instance, error) {
-	return filtered(w.instances, func(i elb.Instance) bool { return slices.Contains(ids, i.ID) }), w.err
+func (w *world) Instances(_ context.Context, ids []string) ([]loadbalancer.Instance, error) {
+	return filtered(w.instances, func(i loadbalancer.Instance) bool { return slices.Contains(ids, i.ID) }), w.err
 }
 
 func (w *world) Issued(_ context.Context, arn string) (bool, error) {
@@ -86,29 +91,31 @@ func filtered[T any](all []T, keep func(T) bool) []T {
 	return slices.DeleteFunc(slices.Clone(all), func(v T) bool { return !keep(v) })
 }
 
-func subnet(id, vpc, zone string, free int) elb.Subnet {
-	return elb.Subnet{ID: id, VPC: vpc, Zone: region + zone, Free: free}
+func subnet(id, vpc, zone string, free int) loadbalancer.Subnet {
+	return loadbalancer.Subnet{ID: id, VPC: vpc, Zone: region + zone, Free: free}
 }
 
-func group(id, vpc, name string) elb.Group { return elb.Group{ID: id, VPC: vpc, Name: name} }
+func group(id, vpc, name string) loadbalancer.SecurityGroup {
+	return loadbalancer.SecurityGroup{ID: id, VPC: vpc, Name: name}
+}
 
-func instance(id, vpc, zone, state string) elb.Instance {
-	return elb.Instance{ID: id, VPC: vpc, Zone: region + zone, State: state}
+func instance(id, vpc, zone, state string) loadbalancer.Instance {
+	return loadbalancer.Instance{ID: id, VPC: vpc, Zone: region + zone, State: state}
 }
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	f := &fixture{T: t, world: &world{
-		subnets: []elb.Subnet{
+		subnets: []loadbalancer.Subnet{
 			subnet("subnet-a", "vpc-1", "a", 200), subnet("subnet-b", "vpc-1", "b", 200), subnet("subnet-a2", "vpc-1", "a", 200),
 			subnet("subnet-full", "vpc-1", "c", 7), subnet("subnet-x", "vpc-2", "b", 200),
 		},
 		gateways: []string{"vpc-1"},
-		groups: []elb.Group{
+		groups: []loadbalancer.SecurityGroup{
 			group("sg-default", "vpc-1", "default"), group("sg-1", "vpc-1", "web"), group("sg-2", "vpc-1", "more"),
 			group("sg-x", "vpc-2", "default"),
 		},
-		instances: []elb.Instance{
+		instances: []loadbalancer.Instance{
 			instance("i-1", "vpc-1", "a", "running"), instance("i-2", "vpc-1", "b", "running"), instance("i-3", "vpc-1", "c", "running"),
 			instance("i-4", "vpc-1", "a", "stopped"), instance("i-x", "vpc-2", "a", "running"),
 		},

@@ -6,6 +6,7 @@ import (
 
 	"github.com/tarn-eks/tarn/internal/api"
 	elbapi "github.com/tarn-eks/tarn/internal/api/elb"
+	"github.com/tarn-eks/tarn/internal/loadbalancer"
 )
 
 // States of an instance behind a load balancer, and who is the reason.
@@ -39,9 +40,9 @@ func noInstance(id string) error {
 }
 
 // lookup finds instances by their ids.
-func (s *Service) lookup(ctx context.Context, ids []string) (map[string]Instance, error) {
+func (s *Service) lookup(ctx context.Context, ids []string) (map[string]loadbalancer.Instance, error) {
 	found, err := s.instances.Instances(ctx, ids)
-	byID := map[string]Instance{}
+	byID := map[string]loadbalancer.Instance{}
 	for _, i := range found {
 		byID[i.ID] = i
 	}
@@ -138,7 +139,7 @@ func (s *Service) DescribeInstanceHealth(ctx context.Context, in *elbapi.Describ
 }
 
 // healthOf says how an instance does, in AWS's words.
-func (lb LoadBalancer) healthOf(i Instance, probed []InstanceHealth) InstanceHealth {
+func (lb LoadBalancer) healthOf(i loadbalancer.Instance, probed []InstanceHealth) InstanceHealth {
 	out := InstanceHealth{ID: i.ID, State: OutOfService, ReasonCode: reasonInstance}
 	n := slices.IndexFunc(probed, func(h InstanceHealth) bool { return h.ID == i.ID })
 	switch {

@@ -1,24 +1,14 @@
 package elb
 
 import (
-	"net/netip"
 	"slices"
-	"time"
+
+	"github.com/tarn-eks/tarn/internal/loadbalancer"
 )
 
 // LoadBalancer is the record of a Classic Load Balancer. Its key is its name.
 type LoadBalancer struct {
-	Name string
-	// ID is this one's, and no later one's of the same name.
-	ID      string
-	DNSName string
-	Scheme  string // InternetFacing or Internal
-	Created time.Time
-
-	VPC            string
-	Subnets        []string // one per zone
-	Zones          []string // of the subnets, in their order
-	SecurityGroups []string
+	loadbalancer.Placement
 
 	Listeners      []Listener
 	Policies       []Policy
@@ -27,27 +17,6 @@ type LoadBalancer struct {
 	HealthCheck    HealthCheck
 	Attributes     Attributes
 	Tags           map[string]string `json:",omitempty"`
-
-	// What follows is written by loop/balancing.
-
-	// HostAddress is the load balancer's own loopback address on the host. It is
-	// not valid until the load balancer listens there.
-	HostAddress netip.Addr `json:",omitzero"`
-	// Nodes are its addresses in the VPC, one for each subnet.
-	Nodes []Node `json:",omitempty"`
-}
-
-// The schemes.
-const (
-	InternetFacing = "internet-facing"
-	Internal       = "internal"
-)
-
-// Node is where a load balancer is in a subnet.
-type Node struct {
-	Zone, Subnet string
-	ENI          string // its network interface
-	Address      netip.Addr
 }
 
 // The protocols of listeners and health checks.

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	elbapi "github.com/tarn-eks/tarn/internal/api/elb"
+	"github.com/tarn-eks/tarn/internal/loadbalancer"
 )
 
 // minFree is how many free addresses a subnet must have for a load balancer.
@@ -12,7 +13,7 @@ const minFree = 8
 
 // place gives a new load balancer its subnets and security groups.
 func (s *Service) place(ctx context.Context, lb *LoadBalancer, in *elbapi.CreateLoadBalancerInput) error {
-	var subnets []Subnet
+	var subnets []loadbalancer.Subnet
 	var err error
 	switch {
 	case len(in.Subnets) > 0 && len(in.AvailabilityZones) > 0:
@@ -41,15 +42,15 @@ func (s *Service) place(ctx context.Context, lb *LoadBalancer, in *elbapi.Create
 }
 
 // subnets finds subnets, in the order of their ids.
-func (s *Service) subnets(ctx context.Context, ids []string) ([]Subnet, error) {
+func (s *Service) subnets(ctx context.Context, ids []string) ([]loadbalancer.Subnet, error) {
 	ids = unique(ids)
 	found, err := s.network.Subnets(ctx, ids)
 	if err != nil {
 		return nil, err
 	}
-	var out []Subnet
+	var out []loadbalancer.Subnet
 	for _, id := range ids {
-		i := slices.IndexFunc(found, func(f Subnet) bool { return f.ID == id })
+		i := slices.IndexFunc(found, func(f loadbalancer.Subnet) bool { return f.ID == id })
 		if i < 0 {
 			return nil, elbapi.SubnetNotFoundException.New("The subnet ID '%s' does not exist", id)
 		}
@@ -59,7 +60,7 @@ func (s *Service) subnets(ctx context.Context, ids []string) ([]Subnet, error) {
 }
 
 // defaultSubnets finds the default VPC's subnets in zones.
-func (s *Service) defaultSubnets(ctx context.Context, zones []string) ([]Subnet, error) {
+func (s *Service) defaultSubnets(ctx context.Context, zones []string) ([]loadbalancer.Subnet, error) {
 	found, err := s.network.DefaultSubnets(ctx)
 	if err != nil {
 		return nil, err
@@ -67,9 +68,9 @@ func (s *Service) defaultSubnets(ctx context.Context, zones []string) ([]Subnet,
 	if len(found) == 0 {
 		return nil, refused("Availability zones are for load balancers in the default VPC, and there is none: specify Subnets")
 	}
-	var out []Subnet
+	var out []loadbalancer.Subnet
 	for _, zone := range unique(zones) {
-		i := slices.IndexFunc(found, func(f Subnet) bool { return f.Zone == zone })
+		i := slices.IndexFunc(found, func(f loadbalancer.Subnet) bool { return f.Zone == zone })
 		if i < 0 {
 			return nil, invalid("Invalid Availability Zone: %s", zone)
 		}
@@ -79,7 +80,7 @@ func (s *Service) defaultSubnets(ctx context.Context, zones []string) ([]Subnet,
 }
 
 // attach adds subnets that the load balancer does not have.
-func (s *Service) attach(ctx context.Context, lb *LoadBalancer, subnets []Subnet) error {
+func (s *Service) attach(ctx context.Context, lb *LoadBalancer, subnets []loadbalancer.Subnet) error {
 	added := false
 	for _, n := range subnets {
 		switch {
@@ -95,7 +96,7 @@ func (s *Service) attach(ctx context.Context, lb *LoadBalancer, subnets []Subnet
 		lb.Subnets, lb.Zones = append(lb.Subnets, n.ID), append(lb.Zones, n.Zone)
 		added = true
 	}
-	if !added || lb.Scheme == Internal {
+	if !added || lb.Scheme == loadbalancer.Internal {
 		return nil
 	}
 	ok, err := s.network.InternetGateway(ctx, lb.VPC)
@@ -134,7 +135,7 @@ func (s *Service) groups(ctx context.Context, vpc string, ids []string) ([]strin
 		return nil, err
 	}
 	for _, id := range ids {
-		i := slices.IndexFunc(found, func(g Group) bool { return g.ID == id })
+		i := slices.IndexFunc(found, func(g loadbalancer.SecurityGroup) bool { return g.ID == id })
 		switch {
 		case i < 0:
 			return nil, elbapi.InvalidSecurityGroupException.New("One or more of the specified security groups do not exist.")
@@ -184,7 +185,7 @@ func (s *Service) EnableAvailabilityZonesForLoadBalancer(ctx context.Context, in
 		if err != nil {
 			return err
 		}
-		subnets = slices.DeleteFunc(subnets, func(n Subnet) bool { return slices.Contains(lb.Zones, n.Zone) })
+		subnets = slices.DeleteFunc(subnets, func(n loadbalancer.Subnet) bool { return slices.Contains(lb.Zones, n.Zone) })
 		return s.attach(ctx, lb, subnets)
 	})
 	return &elbapi.EnableAvailabilityZonesForLoadBalancerOutput{AvailabilityZones: lb.Zones}, err

@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/eks"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancing"
+	elbv2 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/resourcegroupstaggingapi"
 	"github.com/aws/aws-sdk-go-v2/service/route53"
@@ -29,6 +30,7 @@ import (
 	ecrapi "github.com/tarn-eks/tarn/internal/api/ecr"
 	eksapi "github.com/tarn-eks/tarn/internal/api/eks"
 	elbapi "github.com/tarn-eks/tarn/internal/api/elb"
+	elbv2api "github.com/tarn-eks/tarn/internal/api/elbv2"
 	iamapi "github.com/tarn-eks/tarn/internal/api/iam"
 	route53api "github.com/tarn-eks/tarn/internal/api/route53"
 	stsapi "github.com/tarn-eks/tarn/internal/api/sts"
@@ -52,6 +54,7 @@ var subjects = []subject{
 	{api: eksapi.Service, client: func(c aws.Config) any { return eks.NewFromConfig(c) }},
 	{api: ecrapi.Service, client: func(c aws.Config) any { return ecr.NewFromConfig(c) }},
 	{api: elbapi.Service, client: func(c aws.Config) any { return elb.NewFromConfig(c) }},
+	{api: elbv2api.Service, client: func(c aws.Config) any { return elbv2.NewFromConfig(c) }},
 	{api: route53api.Service, client: func(c aws.Config) any { return route53.NewFromConfig(c) }},
 	{api: acmapi.Service, client: func(c aws.Config) any { return acm.NewFromConfig(c) }},
 	{api: taggingapi.Service, client: func(c aws.Config) any { return resourcegroupstaggingapi.NewFromConfig(c) }},
@@ -154,7 +157,7 @@ func (e *endpoint) roundTrip(t *testing.T, op *api.Operation, method reflect.Val
 	theirOut := reflect.New(method.Type().Out(0).Elem())
 	adapt(out.Elem(), theirOut.Elem())
 
-	g.noEmpty = protocol == api.EC2Query
+	g.noEmpty, g.noEmptyMap = protocol == api.EC2Query, protocol == api.AWSQuery
 	in := reflect.New(op.Input)
 	g.structure(in.Elem(), 0)
 	theirIn := reflect.New(method.Type().In(1).Elem())

@@ -15,6 +15,7 @@ type values struct {
 	*rand.Rand
 	xml        bool // texts that XML can carry
 	noEmpty    bool // lists without elements cannot be sent
+	noEmptyMap bool // nor maps
 	noFloats   bool // NaN and the infinities cannot be sent
 	everything bool // all members are there
 }
@@ -118,7 +119,7 @@ func (g *values) value(v reflect.Value, depth int, some bool) {
 		}
 	case reflect.Map:
 		n := g.IntN(4)
-		if n == 0 && (some || g.noEmpty) {
+		if n == 0 && (some || g.noEmpty || g.noEmptyMap) {
 			n = 1
 		}
 		v.Set(reflect.MakeMap(v.Type()))
