@@ -8,6 +8,7 @@ import (
 	"github.com/tarn-eks/tarn/internal/api"
 	elbapi "github.com/tarn-eks/tarn/internal/api/elb"
 	"github.com/tarn-eks/tarn/internal/hostedzone"
+	"github.com/tarn-eks/tarn/internal/loadbalancer"
 	"github.com/tarn-eks/tarn/internal/store"
 )
 
@@ -23,7 +24,7 @@ func (s *Service) DescribeLoadBalancers(ctx context.Context, in *elbapi.Describe
 		}
 	}
 	out := &elbapi.DescribeLoadBalancersOutput{LoadBalancerDescriptions: []elbapi.LoadBalancerDescription{}}
-	all, out.NextMarker, err = page(all, func(it store.Item[LoadBalancer]) string { return it.Key }, in.PageSize, in.Marker)
+	all, out.NextMarker, err = loadbalancer.Page(all, func(it store.Item[LoadBalancer]) string { return it.Key }, in.PageSize, in.Marker)
 	if err != nil {
 		return nil, err
 	}
@@ -128,6 +129,6 @@ func (s *Service) DescribeAccountLimits(_ context.Context, in *elbapi.DescribeAc
 		{Name: new("classic-load-balancers"), Max: new(strconv.Itoa(maxLoadBalancers))},
 		{Name: new("classic-registered-instances"), Max: new(strconv.Itoa(maxInstances))},
 	}
-	limits, next, err := page(limits, func(l elbapi.Limit) string { return api.Val(l.Name) }, in.PageSize, in.Marker)
+	limits, next, err := loadbalancer.Page(limits, func(l elbapi.Limit) string { return api.Val(l.Name) }, in.PageSize, in.Marker)
 	return &elbapi.DescribeAccountLimitsOutput{Limits: limits, NextMarker: next}, err
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/tarn-eks/tarn/internal/api"
 	elbv2api "github.com/tarn-eks/tarn/internal/api/elbv2"
 	"github.com/tarn-eks/tarn/internal/hostedzone"
+	"github.com/tarn-eks/tarn/internal/loadbalancer"
 	"github.com/tarn-eks/tarn/internal/store"
 )
 
@@ -31,7 +32,7 @@ func (s *Service) DescribeLoadBalancers(ctx context.Context, in *elbv2api.Descri
 		}
 	}
 	out := &elbv2api.DescribeLoadBalancersOutput{LoadBalancers: []elbv2api.LoadBalancer{}}
-	all, out.NextMarker, err = page(all, func(it store.Item[LoadBalancer]) string { return it.Key }, in.PageSize, in.Marker)
+	all, out.NextMarker, err = loadbalancer.Page(all, func(it store.Item[LoadBalancer]) string { return it.Key }, in.PageSize, in.Marker)
 	if err != nil {
 		return nil, err
 	}
@@ -108,6 +109,6 @@ func (s *Service) DescribeAccountLimits(_ context.Context, in *elbv2api.Describe
 		{Name: new("target-groups-per-action-on-application-load-balancer"), Max: new("1")},
 		{Name: new("targets-per-application-load-balancer"), Max: new(strconv.Itoa(maxTargets))},
 	}
-	limits, next, err := page(limits, func(l elbv2api.Limit) string { return api.Val(l.Name) }, in.PageSize, in.Marker)
+	limits, next, err := loadbalancer.Page(limits, func(l elbv2api.Limit) string { return api.Val(l.Name) }, in.PageSize, in.Marker)
 	return &elbv2api.DescribeAccountLimitsOutput{Limits: limits, NextMarker: next}, err
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/tarn-eks/tarn/internal/api"
 	elbv2api "github.com/tarn-eks/tarn/internal/api/elbv2"
+	"github.com/tarn-eks/tarn/internal/loadbalancer"
 	"github.com/tarn-eks/tarn/internal/store"
 )
 
@@ -19,7 +20,7 @@ func (s *Service) DescribeTargetGroups(ctx context.Context, in *elbv2api.Describ
 	if all, err = s.wantedGroups(ctx, all, in); err != nil {
 		return nil, err
 	}
-	all, next, err := page(all, func(it store.Item[TargetGroup]) string { return it.Key }, in.PageSize, in.Marker)
+	all, next, err := loadbalancer.Page(all, func(it store.Item[TargetGroup]) string { return it.Key }, in.PageSize, in.Marker)
 	if err != nil {
 		return nil, err
 	}

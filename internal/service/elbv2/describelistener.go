@@ -8,6 +8,7 @@ import (
 
 	"github.com/tarn-eks/tarn/internal/api"
 	elbv2api "github.com/tarn-eks/tarn/internal/api/elbv2"
+	"github.com/tarn-eks/tarn/internal/loadbalancer"
 )
 
 // owned is a listener with the load balancer that has it.
@@ -83,7 +84,7 @@ func (s *Service) DescribeListeners(ctx context.Context, in *elbv2api.DescribeLi
 		return nil, invalid("You must specify either listener ARNs or a load balancer ARN")
 	}
 	slices.SortFunc(all, byKey)
-	all, next, err := page(all, owned.key, in.PageSize, in.Marker)
+	all, next, err := loadbalancer.Page(all, owned.key, in.PageSize, in.Marker)
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +135,7 @@ func (s *Service) DescribeRules(ctx context.Context, in *elbv2api.DescribeRulesI
 		return nil, invalid("You must specify either listener rule ARNs or a listener ARN")
 	}
 	slices.SortFunc(all, byKey)
-	all, next, err := page(all, owned.key, in.PageSize, in.Marker)
+	all, next, err := loadbalancer.Page(all, owned.key, in.PageSize, in.Marker)
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	elbv2api "github.com/tarn-eks/tarn/internal/api/elbv2"
+	"github.com/tarn-eks/tarn/internal/loadbalancer"
 )
 
 // defaultSSLPolicy is on HTTPS listeners that were given none.
@@ -98,7 +99,7 @@ func (s *Service) DescribeSSLPolicies(_ context.Context, in *elbv2api.DescribeSS
 			wanted = nil
 		}
 	}
-	wanted, next, err := page(wanted, func(p SSLPolicy) string { return p.Name }, in.PageSize, in.Marker)
+	wanted, next, err := loadbalancer.Page(wanted, func(p SSLPolicy) string { return p.Name }, in.PageSize, in.Marker)
 	if err != nil {
 		return nil, err
 	}
