@@ -80,6 +80,7 @@ type Loop struct {
 	interfaces   *store.Cached[ec2.NetworkInterface]
 	balancers    *store.Cached[elb.LoadBalancer]
 	applications *store.Cached[elbv2.LoadBalancer]
+	groups       *store.Cached[elbv2.TargetGroup]
 	linger       time.Duration
 
 	// Run alone uses what follows.
@@ -103,6 +104,7 @@ func New(cfg Config) *Loop {
 		interfaces:   store.NewCached(cfg.EC2.ENIs),
 		balancers:    store.NewCached(cfg.ELB.LoadBalancers),
 		applications: store.NewCached(cfg.ELBv2.LoadBalancers),
+		groups:       store.NewCached(cfg.ELBv2.TargetGroups),
 		linger:       defaultLinger,
 		certificates: map[string]certificate{},
 		hosts:        map[string]netip.Addr{},
@@ -152,9 +154,8 @@ func (l *Loop) Run(ctx context.Context) error {
 // follow reconciles whenever something has changed.
 func (l *Loop) follow(ctx context.Context) error {
 	instances, certificates := store.NewView(l.cfg.EC2.Instances), store.NewView(l.cfg.ACM.Certificates)
-	groups := store.NewView(l.cfg.ELBv2.TargetGroups)
-	views := store.FollowAll(ctx, store.NewView(l.cfg.ELB.LoadBalancers), store.NewView(l.cfg.ELBv2.LoadBalancers), groups,
-		store.NewView(l.cfg.EC2.ENIs), instances, certificates)
+	views := store.FollowAll(ctx, store.NewView(l.cfg.ELB.LoadBalancers), store.NewView(l.cfg.ELBv2.LoadBalancers),
+		store.NewView(l.cfg.ELBv2.TargetGroups), store.NewView(l.cfg.EC2.ENIs), instances, certificates)
 	defer views.Close()
 	var again <-chan time.Time
 	for {
@@ -165,7 +166,7 @@ func (l *Loop) follow(ctx context.Context) error {
 			}
 		case <-again:
 		}
-		pause, err := l.reconcile(ctx, seen{instances.Snapshot(), certificates.Snapshot(), groups.Snapshot()})
+		pause, err := l.reconcile(ctx, seen{instances.Snapshot(), certificates.Snapshot()})
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -184,7 +185,6 @@ func (l *Loop) follow(ctx context.Context) error {
 type seen struct {
 	instances    store.Snapshot[ec2.Instance]
 	certificates store.Snapshot[acm.Certificate]
-	groups       store.Snapshot[elbv2.TargetGroup]
 }
 
 // reconcile does once what is to be done. It returns when to do so again if nothing
@@ -234,7 +234,11 @@ func (l *Loop) read(ctx context.Context, seen seen) (State, error) {
 	for _, it := range applications {
 		s.Applications = append(s.Applications, it.Value)
 	}
-	for _, it := range seen.groups.Items {
+	groups, _, err := l.groups.List(ctx) // after the load balancers: what they refer to is there
+	if err != nil {
+		return s, err
+	}
+	for _, it := range groups {
 		s.TargetGroups[l.cfg.ELBv2.TargetGroupARN(it.Value)] = it.Value
 	}
 	for _, it := range seen.instances.Items {
