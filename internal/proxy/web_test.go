@@ -129,6 +129,7 @@ func TestStatuses(t *testing.T) {
 	if status, _ := send(t, r.at("limited", "", 80), "GET /200 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"); status != 200 {
 		t.Fatalf("the first request of the rate has %d", status)
 	}
+	r.until("its line", func() bool { return len(r.logged()) == 1 })
 	for _, tc := range []struct {
 		name, id, request string
 		want              int
