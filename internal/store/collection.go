@@ -180,6 +180,24 @@ func (c *Collection[T]) DeleteItem(ctx context.Context, it Item[T]) error {
 	return err
 }
 
+// Remove reads the item and removes it if may has nothing against it; when somebody
+// changes it meanwhile it does that again. It returns ErrNotFound if the item is not
+// there, and an error of may as it is.
+func (c *Collection[T]) Remove(ctx context.Context, key string, may func(T) error) error {
+	for {
+		it, err := c.Get(ctx, key)
+		if err != nil {
+			return err
+		}
+		if err := may(it.Value); err != nil {
+			return err
+		}
+		if err := c.DeleteItem(ctx, it); !errors.Is(err, ErrConflict) {
+			return err
+		}
+	}
+}
+
 // Modify reads the item, lets change edit its value and writes it back; when
 // somebody else was faster it does all that again. A value that stays the same
 // is not written. An error of change ends it and is returned as it is.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -298,6 +299,36 @@ func TestModify(t *testing.T) {
 }
 
 // What the collections do must not depend on the in-process client.
+func TestRemove(t *testing.T) {
+	ctx, lakes := t.Context(), store.NewCollection[lake](storetest.Open(t).Client(), "lakes")
+	if err := lakes.Remove(ctx, "a", func(lake) error { t.Error("called for nothing"); return nil }); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("Remove of nothing: %v", err)
+	}
+	if _, err := lakes.Create(ctx, "a", lake{Depth: 1}); err != nil {
+		t.Fatal(err)
+	}
+	no := errors.New("no")
+	if err := lakes.Remove(ctx, "a", func(lake) error { return no }); err != no {
+		t.Errorf("against its will: %v", err)
+	}
+	var seen []int
+	err := lakes.Remove(ctx, "a", func(l lake) error {
+		seen = append(seen, l.Depth)
+		if l.Depth == 1 { // somebody is faster
+			if _, err := lakes.Modify(ctx, "a", func(l *lake) error { l.Depth = 2; return nil }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return nil
+	})
+	if err != nil || !slices.Equal(seen, []int{1, 2}) {
+		t.Errorf("%v, and was asked about %v", err, seen)
+	}
+	if _, err := lakes.Get(ctx, "a"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("it is still there: %v", err)
+	}
+}
+
 func TestRemoteClient(t *testing.T) {
 	s := storetest.Open(t)
 	remote, err := clientv3.New(clientv3.Config{Endpoints: []string{s.Endpoint()}})

@@ -123,12 +123,14 @@ func targetHealth(h proxy.BackendHealth) elbv2.TargetHealth {
 // forget deregisters targets whose instances have been terminated, as AWS does.
 func (l *Loop) forget(ctx context.Context, s State, w *work) {
 	for _, g := range s.TargetGroups {
-		gone := slices.DeleteFunc(slices.Clone(g.Targets), func(t elbv2.Target) bool {
-			i, ok := s.Instances[t.ID]
-			return ok && i.State != ec2.Terminated
-		})
-		for _, t := range gone {
-			w.fail(g.Name, l.forgetInstance(ctx, g, t.ID))
+		gone := map[string]bool{} // instances
+		for _, t := range g.Targets {
+			if i, ok := s.Instances[t.ID]; !ok || i.State == ec2.Terminated {
+				gone[t.ID] = true
+			}
+		}
+		for id := range gone {
+			w.fail(g.Label(), l.forgetInstance(ctx, g, id))
 		}
 	}
 }

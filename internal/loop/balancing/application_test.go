@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -146,7 +147,7 @@ func TestApplicationLife(t *testing.T) {
 	f.start()
 	port := freePort(t)
 	_, g := shop()
-	g.Targets, g.HealthCheck.Interval, g.HealthCheck.Timeout = []elbv2.Target{{ID: "i-1", Port: 30080}, {ID: "i-gone", Port: 30080}}, 5, 2
+	g.Targets, g.HealthCheck.Interval, g.HealthCheck.Timeout = []elbv2.Target{{ID: "i-1", Port: 30080}, {ID: "i-gone", Port: 30080}, {ID: "i-gone", Port: 30081}}, 5, 2
 	put(f, f.apps.TargetGroups, "web", g)
 	arn := f.apps.TargetGroupARN(g)
 	put(f, f.apps.LoadBalancers, "shop", elbv2.LoadBalancer{
@@ -180,4 +181,7 @@ func TestApplicationLife(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.await("its interfaces are gone", func() bool { return len(f.interfaces()) == 0 })
+	if n := strings.Count(f.said.String(), "deregistered a target"); n != 1 {
+		t.Errorf("that is logged %d times:\n%s", n, f.said)
+	}
 }

@@ -17,7 +17,6 @@ const (
 	maxInstances     = 1000
 	maxPolicies      = 98
 	maxTags          = 50
-	maxGroups        = 5 // that a network interface has
 	maxNamed         = 20
 )
 
@@ -39,9 +38,7 @@ func notFound(name string) *api.Error {
 	return elbapi.AccessPointNotFoundException.New("There is no ACTIVE Load Balancer named '%s'", name)
 }
 
-var (
-	nameChars = regexp.MustCompile(`^[a-zA-Z0-9-]+$`) // of load balancers and policies
-)
+var nameChars = regexp.MustCompile(`^[a-zA-Z0-9-]+$`) // of load balancers and policies
 
 // checkName wants the name of a load balancer.
 func checkName(name string) error {

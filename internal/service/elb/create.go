@@ -2,8 +2,6 @@ package elb
 
 import (
 	"context"
-	crand "crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -88,9 +86,7 @@ func (s *Service) newLoadBalancer(ctx context.Context, in *elbapi.CreateLoadBala
 		return lb, err
 	}
 	lb.DNSName = loadbalancer.NewDNSName(lb.Name, lb.Scheme, s.scope.Region)
-	var id [8]byte
-	_, _ = crand.Read(id[:]) // never fails: crypto/rand
-	lb.ID = hex.EncodeToString(id[:])
+	lb.ID = loadbalancer.NewID()
 	return lb, nil
 }
 

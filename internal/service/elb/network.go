@@ -8,9 +8,6 @@ import (
 	"github.com/tarn-eks/tarn/internal/loadbalancer"
 )
 
-// minFree is how many free addresses a subnet must have for a load balancer.
-const minFree = 8
-
 // place gives a new load balancer its subnets and security groups.
 func (s *Service) place(ctx context.Context, lb *LoadBalancer, in *elbapi.CreateLoadBalancerInput) error {
 	var subnets []loadbalancer.Subnet
@@ -90,20 +87,16 @@ func (s *Service) attach(ctx context.Context, lb *LoadBalancer, subnets []loadba
 			return refused("All subnets must belong to the same VPC: '%s' is in %s, and the load balancer in %s", n.ID, n.VPC, lb.VPC)
 		case slices.Contains(lb.Zones, n.Zone):
 			return refused("ELB cannot be attached to multiple subnets in the same AZ.")
-		case n.Free < minFree:
-			return elbapi.InvalidSubnetException.New("Not enough IP space available in %s. ELB requires at least %d free IP addresses in each subnet.", n.ID, minFree)
+		case n.Free < loadbalancer.MinFree:
+			return elbapi.InvalidSubnetException.New("Not enough IP space available in %s. ELB requires at least %d free IP addresses in each subnet.", n.ID, loadbalancer.MinFree)
 		}
 		lb.Subnets, lb.Zones = append(lb.Subnets, n.ID), append(lb.Zones, n.Zone)
 		added = true
 	}
-	if !added || lb.Scheme == loadbalancer.Internal {
+	if !added {
 		return nil
 	}
-	ok, err := s.network.InternetGateway(ctx, lb.VPC)
-	if err == nil && !ok {
-		err = elbapi.InvalidSubnetException.New("VPC %s has no internet gateway", lb.VPC)
-	}
-	return err
+	return lb.CheckGateway(ctx, s.network, elbapi.InvalidSubnetException)
 }
 
 // detach removes subnets.
@@ -123,27 +116,7 @@ func (lb *LoadBalancer) detach(gone func(subnet, zone string) bool) error {
 
 // groups checks security groups.
 func (s *Service) groups(ctx context.Context, vpc string, ids []string) ([]string, error) {
-	ids = unique(ids)
-	if len(ids) == 0 {
-		return nil, refused("A load balancer in a VPC must have at least one security group")
-	}
-	if len(ids) > maxGroups {
-		return nil, refused("A load balancer cannot have more than %d security groups", maxGroups)
-	}
-	found, err := s.network.SecurityGroups(ctx, ids)
-	if err != nil {
-		return nil, err
-	}
-	for _, id := range ids {
-		i := slices.IndexFunc(found, func(g loadbalancer.SecurityGroup) bool { return g.ID == id })
-		switch {
-		case i < 0:
-			return nil, elbapi.InvalidSecurityGroupException.New("One or more of the specified security groups do not exist.")
-		case found[i].VPC != vpc:
-			return nil, refused("One or more security groups are invalid")
-		}
-	}
-	return ids, nil
+	return loadbalancer.CheckSecurityGroups(ctx, s.network, vpc, ids, elbapi.InvalidConfigurationRequestException, elbapi.InvalidSecurityGroupException)
 }
 
 // ApplySecurityGroupsToLoadBalancer implements elbapi.Handler.

@@ -20,7 +20,6 @@ const (
 	maxListeners     = 50   // of a load balancer
 	maxTargets       = 1000 // of a target group, and of a load balancer
 	maxTags          = 50
-	maxGroups        = 5 // that a network interface has
 	maxNamed         = 20
 )
 
@@ -67,9 +66,7 @@ func noGroup(arn string) *api.Error {
 	return elbv2api.TargetGroupNotFoundException.New("Target groups '%s' not found", arn)
 }
 
-var (
-	nameChars = regexp.MustCompile(`^[a-zA-Z0-9-]+$`)
-)
+var nameChars = regexp.MustCompile(`^[a-zA-Z0-9-]+$`)
 
 // checkName wants the name of what is said: The load balancer, or Target group.
 func checkName(what, name string) error {

@@ -49,7 +49,7 @@ func (lb LoadBalancer) sameSettings(has LoadBalancer) bool {
 func (s *Service) newLoadBalancer(ctx context.Context, in *elbv2api.CreateLoadBalancerInput) (LoadBalancer, error) {
 	lb := LoadBalancer{
 		Placement: loadbalancer.Placement{
-			Name: api.Val(in.Name), ID: newID(), Type: loadbalancer.Application, Scheme: loadbalancer.InternetFacing, Created: s.time(),
+			Name: api.Val(in.Name), ID: loadbalancer.NewID(), Type: loadbalancer.Application, Scheme: loadbalancer.InternetFacing, Created: s.time(),
 		},
 		Attributes: defaultAttributes,
 	}
@@ -118,23 +118,17 @@ func (s *Service) DeleteLoadBalancer(ctx context.Context, in *elbv2api.DeleteLoa
 	if err != nil {
 		return nil, err
 	}
-	for range 100 { // more would be no contention
-		it, err := s.LoadBalancers.Get(ctx, name)
+	err = s.LoadBalancers.Remove(ctx, name, func(lb LoadBalancer) error {
 		switch {
-		case errors.Is(err, store.ErrNotFound), err == nil && it.Value.ID != id:
-			return &elbv2api.DeleteLoadBalancerOutput{}, nil
-		case err != nil:
-			return nil, err
-		case it.Value.Attributes.DeletionProtection:
-			return nil, elbv2api.OperationNotPermittedException.New("Load balancer '%s' cannot be deleted because deletion protection is enabled", arn)
+		case lb.ID != id:
+			return store.ErrNotFound
+		case lb.Attributes.DeletionProtection:
+			return elbv2api.OperationNotPermittedException.New("Load balancer '%s' cannot be deleted because deletion protection is enabled", arn)
 		}
-		err = s.LoadBalancers.DeleteItem(ctx, it)
-		if err == nil || errors.Is(err, store.ErrNotFound) {
-			return &elbv2api.DeleteLoadBalancerOutput{}, nil
-		}
-		if !errors.Is(err, store.ErrConflict) {
-			return nil, err
-		}
+		return nil
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		err = nil
 	}
-	return nil, elbv2api.ResourceInUseException.New("Load balancer '%s' is being changed", arn)
+	return &elbv2api.DeleteLoadBalancerOutput{}, err
 }

@@ -6,8 +6,6 @@ package elbv2
 
 import (
 	"context"
-	crand "crypto/rand"
-	"encoding/hex"
 	"errors"
 	"sync"
 	"time"
@@ -90,13 +88,6 @@ func New(c Config) *Service {
 
 // time is now as the API shows it: in tens of milliseconds.
 func (s *Service) time() time.Time { return s.now().UTC().Truncate(10 * time.Millisecond) }
-
-// newID is the last part of an ARN.
-func newID() string {
-	var id [8]byte
-	_, _ = crand.Read(id[:]) // never fails: crypto/rand
-	return hex.EncodeToString(id[:])
-}
 
 // get finds a load balancer by its ARN.
 func (s *Service) get(ctx context.Context, arn string) (LoadBalancer, error) {

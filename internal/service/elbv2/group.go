@@ -7,6 +7,7 @@ import (
 
 	"github.com/tarn-eks/tarn/internal/api"
 	elbv2api "github.com/tarn-eks/tarn/internal/api/elbv2"
+	"github.com/tarn-eks/tarn/internal/loadbalancer"
 	"github.com/tarn-eks/tarn/internal/store"
 )
 
@@ -44,7 +45,7 @@ func (s *Service) CreateTargetGroup(ctx context.Context, in *elbv2api.CreateTarg
 // newTargetGroup is the record that a request asks for.
 func (s *Service) newTargetGroup(ctx context.Context, in *elbv2api.CreateTargetGroupInput) (TargetGroup, error) {
 	g := TargetGroup{
-		Name: api.Val(in.Name), ID: newID(), Protocol: string(in.Protocol), Port: api.Val(in.Port), VPC: api.Val(in.VpcId),
+		Name: api.Val(in.Name), ID: loadbalancer.NewID(), Protocol: string(in.Protocol), Port: api.Val(in.Port), VPC: api.Val(in.VpcId),
 		HealthCheck: defaultHealthCheck, Attributes: defaultGroupAttributes,
 	}
 	if err := checkName("Target group", g.Name); err != nil {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/tarn-eks/tarn/internal/api"
 	elbv2api "github.com/tarn-eks/tarn/internal/api/elbv2"
+	"github.com/tarn-eks/tarn/internal/loadbalancer"
 )
 
 // CreateListener implements elbv2api.Handler. One that is there already and was
@@ -53,7 +54,7 @@ func (l Listener) same(o Listener) bool {
 
 // newListener is the record that a request asks for.
 func (s *Service) newListener(ctx context.Context, lb LoadBalancer, in *elbv2api.CreateListenerInput) (Listener, error) {
-	l := Listener{ID: newID(), Rule: newID(), Port: api.Val(in.Port)}
+	l := Listener{ID: loadbalancer.NewID(), Rule: loadbalancer.NewID(), Port: api.Val(in.Port)}
 	switch {
 	case in.Protocol == "":
 		return l, invalid("A protocol must be specified")

@@ -9,9 +9,6 @@ import (
 	"github.com/tarn-eks/tarn/internal/loadbalancer"
 )
 
-// minFree is how many free addresses a subnet must have for a load balancer.
-const minFree = 8
-
 // place gives a new load balancer its subnets and security groups.
 func (s *Service) place(ctx context.Context, lb *LoadBalancer, in *elbv2api.CreateLoadBalancerInput) error {
 	ids, err := subnetIDs(in.Subnets, in.SubnetMappings)
@@ -73,8 +70,8 @@ func (s *Service) attach(ctx context.Context, lb *LoadBalancer, ids []string) er
 			return refused("All subnets must belong to the same VPC: '%s' is in %s, and the load balancer in %s", id, n.VPC, lb.VPC)
 		case slices.Contains(lb.Zones, n.Zone):
 			return refused("A load balancer cannot be attached to multiple subnets in the same Availability Zone")
-		case isNew && n.Free < minFree:
-			return elbv2api.InvalidSubnetException.New("Not enough IP space available in %s. ELB requires at least %d free IP addresses in each subnet.", id, minFree)
+		case isNew && n.Free < loadbalancer.MinFree:
+			return elbv2api.InvalidSubnetException.New("Not enough IP space available in %s. ELB requires at least %d free IP addresses in each subnet.", id, loadbalancer.MinFree)
 		}
 		lb.Subnets, lb.Zones = append(lb.Subnets, id), append(lb.Zones, n.Zone)
 		added = added || isNew
@@ -82,39 +79,15 @@ func (s *Service) attach(ctx context.Context, lb *LoadBalancer, ids []string) er
 	if len(lb.Zones) < 2 {
 		return invalid("At least two subnets in two different Availability Zones must be specified")
 	}
-	if !added || lb.Scheme == loadbalancer.Internal {
+	if !added {
 		return nil
 	}
-	ok, err := s.network.InternetGateway(ctx, lb.VPC)
-	if err == nil && !ok {
-		err = elbv2api.InvalidSubnetException.New("VPC %s has no internet gateway", lb.VPC)
-	}
-	return err
+	return lb.CheckGateway(ctx, s.network, elbv2api.InvalidSubnetException)
 }
 
 // securityGroups checks security groups.
 func (s *Service) securityGroups(ctx context.Context, vpc string, ids []string) ([]string, error) {
-	ids = unique(ids)
-	if len(ids) == 0 {
-		return nil, refused("A load balancer in a VPC must have at least one security group")
-	}
-	if len(ids) > maxGroups {
-		return nil, refused("A load balancer cannot have more than %d security groups", maxGroups)
-	}
-	found, err := s.network.SecurityGroups(ctx, ids)
-	if err != nil {
-		return nil, err
-	}
-	for _, id := range ids {
-		i := slices.IndexFunc(found, func(g loadbalancer.SecurityGroup) bool { return g.ID == id })
-		switch {
-		case i < 0:
-			return nil, elbv2api.InvalidSecurityGroupException.New("One or more of the specified security groups do not exist.")
-		case found[i].VPC != vpc:
-			return nil, refused("One or more security groups are invalid")
-		}
-	}
-	return ids, nil
+	return loadbalancer.CheckSecurityGroups(ctx, s.network, vpc, ids, elbv2api.InvalidConfigurationRequestException, elbv2api.InvalidSecurityGroupException)
 }
 
 // SetSubnets implements elbv2api.Handler. The subnets take the place of those of
