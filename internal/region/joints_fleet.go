@@ -103,16 +103,8 @@ func (r groupBalancers) Deregister(ctx context.Context, balancer string, instanc
 	ctx = asService(ctx, autoScaling)
 	var err error
 	if autoscaling.IsTargetGroup(balancer) {
-		g, found := r.elbv2.TargetGroup(ctx, balancer)
-		if found != nil {
-			return balancerError(found)
-		}
-		list := targets(instances)
-		for i := range list {
-			list[i].Port = &g.Port
-		}
 		_, err = invoke[elbv2api.DeregisterTargetsOutput](ctx, r.Region, "elbv2", "DeregisterTargets",
-			&elbv2api.DeregisterTargetsInput{TargetGroupArn: &balancer, Targets: list})
+			&elbv2api.DeregisterTargetsInput{TargetGroupArn: &balancer, Targets: targets(instances)})
 	} else {
 		_, err = invoke[elbapi.DeregisterInstancesFromLoadBalancerOutput](ctx, r.Region, "elb", "DeregisterInstancesFromLoadBalancer",
 			&elbapi.DeregisterInstancesFromLoadBalancerInput{LoadBalancerName: &balancer, Instances: elbIDs(instances)})
