@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/url"
 	"os"
@@ -123,6 +124,8 @@ func launch(ctx context.Context, c *embed.Config, cr *crash) (*embed.Etcd, error
 // member is what waitReady needs of *etcdserver.EtcdServer.
 type member interface {
 	Lead() uint64
+	// Term is that of the last entry applied.
+	Term() uint64
 	AppliedIndex() uint64
 	CommittedIndex() uint64
 	Process(ctx context.Context, m *raftpb.Message) error
@@ -131,13 +134,22 @@ type member interface {
 	StopNotify() <-chan struct{}
 }
 
+var errStopped = errors.New("etcd stopped while it started")
+
 // waitReady makes m, whose id is given, the leader of its cluster of one and waits
 // until it serves. applied is the index of the last log entry that the database
 // held before.
 func waitReady(ctx context.Context, m member, id, applied uint64) error {
 	tick := time.NewTicker(readyTick)
 	defer tick.Stop()
-	for settled := 0; m.Lead() != id; {
+	settled := 0
+	var term uint64 // that of the last entry seen applied before m led
+	for {
+		t := m.Term() // before Lead is looked at
+		if m.Lead() == id {
+			break
+		}
+		term = t
 		// MsgTimeoutNow is how raft tells the chosen successor not to wait for an
 		// election timeout (up to 1 s). With nobody else to elect, it only costs
 		// time. But raft must have taken in first what its log had committed.
@@ -158,24 +170,54 @@ func waitReady(ctx context.Context, m member, id, applied uint64) error {
 			return context.Cause(ctx)
 		}
 	}
-	// The leader has now committed an entry of its own at the end of its log.
 	// etcd publishes who leads before it tells its readers that this has changed,
 	// and fails those that came in between with ErrLeaderChanged.
 	if err := persist(ctx, m.LinearizableReadNotify); err != nil {
 		return err
 	}
-	if end := m.CommittedIndex(); end <= applied {
-		// The log is always written first. etcd would take new writes for done
-		// already until its log had caught up.
-		return fmt.Errorf("the write-ahead log is cut short: it ends before entry %d, and the database has applied %d", end, applied)
+	if settled < settledTicks {
+		term = math.MaxUint64 // it was elected while it replayed: only time can tell
+	}
+	if err := awaitOwnEntry(ctx, m, tick.C, term, applied); err != nil {
+		return err
 	}
 	select {
 	case <-m.ReadyNotify():
 		return nil
 	case <-m.StopNotify():
-		return errors.New("etcd stopped while it started")
+		return errStopped
 	case <-ctx.Done():
 		return context.Cause(ctx)
+	}
+}
+
+// awaitOwnEntry waits until m, which leads, has committed the entry of its own that
+// a leader puts at the end of its log. A read does not wait for that in a cluster of
+// one, and the disk may be slow. term is that of the last entry before it, and
+// applied the index of the last one that the database held.
+func awaitOwnEntry(ctx context.Context, m member, tick <-chan time.Time, term, applied uint64) error {
+	deadline := time.NewTimer(unsettledWait)
+	defer deadline.Stop()
+	for late := false; ; {
+		own := m.Term() > term // before what is committed is looked at
+		end := m.CommittedIndex()
+		if end > applied {
+			return nil
+		}
+		if own || late {
+			// The log is always written first. etcd would take new writes for done
+			// already until its log had caught up.
+			return fmt.Errorf("the write-ahead log is cut short: it ends before entry %d, and the database has applied %d", end, applied)
+		}
+		select {
+		case <-tick:
+		case <-deadline.C:
+			late = true
+		case <-m.StopNotify():
+			return errStopped
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 	}
 }
 

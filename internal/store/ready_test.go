@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,41 +12,87 @@ import (
 	"go.etcd.io/raft/v3/raftpb"
 )
 
-// elected is an etcd that leads already, with one entry in its log more than the
-// database had applied. read answers its linearizable reads, by their number.
-type elected struct {
-	read  func(n int) error
+// candidate is an etcd whose log holds seven entries, of terms up to 3. Once it
+// leads, the disk takes its time for an eighth, of term 4.
+type candidate struct {
+	read  func(n int) error // answers its linearizable reads, by their number
 	reads int
 	ready chan struct{}
+
+	disk  time.Duration
+	leads time.Time // zero until it was asked to stand for election
+	terms []uint64  // what Term says before the eighth, in turn
 }
 
-func newElected(read func(n int) error) *elected {
+func newCandidate(disk time.Duration) *candidate {
 	ready := make(chan struct{})
 	close(ready)
-	return &elected{read: read, ready: ready}
+	return &candidate{read: func(int) error { return nil }, ready: ready, disk: disk, terms: []uint64{3}}
 }
 
-func (*elected) Lead() uint64           { return 1 }
-func (*elected) AppliedIndex() uint64   { return 8 }
-func (*elected) CommittedIndex() uint64 { return 8 }
-
-func (*elected) Process(context.Context, *raftpb.Message) error {
-	return errors.New("a leader was asked to stand for election")
+func (c *candidate) elect() *candidate {
+	c.leads = time.Now()
+	return c
 }
 
-func (e *elected) LinearizableReadNotify(context.Context) error {
-	e.reads++
-	return e.read(e.reads)
+func (c *candidate) replaying(terms ...uint64) *candidate {
+	c.terms = terms
+	return c
 }
 
-func (e *elected) ReadyNotify() <-chan struct{} { return e.ready }
-func (e *elected) StopNotify() <-chan struct{}  { return nil }
+func (c *candidate) written() bool {
+	return !c.leads.IsZero() && time.Since(c.leads) >= c.disk
+}
+
+func (c *candidate) Lead() uint64 {
+	if c.leads.IsZero() {
+		return 0
+	}
+	return 1
+}
+
+func (c *candidate) Term() uint64 {
+	if c.written() {
+		return 4
+	}
+	term := c.terms[0]
+	if len(c.terms) > 1 {
+		c.terms = c.terms[1:]
+	}
+	return term
+}
+
+func (c *candidate) AppliedIndex() uint64 { return c.CommittedIndex() }
+
+func (c *candidate) CommittedIndex() uint64 {
+	if c.written() {
+		return 8
+	}
+	return 7
+}
+
+func (c *candidate) Process(_ context.Context, m *raftpb.Message) error {
+	if !c.leads.IsZero() || m.GetType() != raftpb.MsgTimeoutNow {
+		return fmt.Errorf("it was sent %v", m)
+	}
+	c.elect()
+	return nil
+}
+
+func (c *candidate) LinearizableReadNotify(context.Context) error {
+	c.reads++
+	return c.read(c.reads)
+}
+
+func (c *candidate) ReadyNotify() <-chan struct{} { return c.ready }
+func (c *candidate) StopNotify() <-chan struct{}  { return nil }
 
 // etcd sets who leads, then tells the reads that wait: the read that comes
 // between the two fails, although nothing is wrong.
 func TestReadBetweenElectionAndItsNotice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := newElected(func(n int) error {
+		m := newCandidate(0)
+		m.read = func(n int) error {
 			switch n {
 			case 1:
 				return etcderrors.ErrLeaderChanged
@@ -53,17 +100,56 @@ func TestReadBetweenElectionAndItsNotice(t *testing.T) {
 				return context.DeadlineExceeded // etcd's own, for handing raft the request
 			}
 			return nil
-		})
+		}
 		if err := waitReady(t.Context(), m, 1, 7); err != nil || m.reads != 3 {
 			t.Errorf("after %d reads: %v", m.reads, err)
 		}
 	})
 }
 
+// A cluster of one answers reads before its own entry is on the disk.
+func TestSlowDiskIsNoDamage(t *testing.T) {
+	for name, m := range map[string]func() *candidate{
+		"asked to lead":              func() *candidate { return newCandidate(20 * time.Second) },
+		"elected while it came up":   func() *candidate { return newCandidate(20 * time.Second).elect() },
+		"elected before old entries": func() *candidate { return newCandidate(20*time.Second).elect().replaying(1, 2, 3) },
+		"its entry is there at once": func() *candidate { return newCandidate(0) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := m()
+				if err := waitReady(t.Context(), m, 1, 7); err != nil {
+					t.Error(err)
+				}
+				if !m.written() {
+					t.Error("it did not wait for the leader's own entry")
+				}
+			})
+		})
+	}
+}
+
 func TestLogCutShortIsStillFound(t *testing.T) {
-	m := newElected(func(int) error { return nil })
-	if err := startError("dir", waitReady(t.Context(), m, 1, 8)); !errors.Is(err, ErrDamaged) {
-		t.Error(err)
+	for name, tc := range map[string]struct {
+		m      func() *candidate
+		within time.Duration
+	}{
+		"asked to lead":              {func() *candidate { return newCandidate(0) }, time.Second},
+		"asked to lead, slow disk":   {func() *candidate { return newCandidate(9 * time.Second) }, 10 * time.Second},
+		"elected while it came up":   {func() *candidate { return newCandidate(0).elect() }, 2 * unsettledWait},
+		"elected before old entries": {func() *candidate { return newCandidate(0).elect().replaying(1, 2, 3) }, 2 * unsettledWait},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				began := time.Now()
+				if err := startError("dir", waitReady(t.Context(), tc.m(), 1, 8)); !errors.Is(err, ErrDamaged) {
+					t.Error(err)
+				}
+				if took := time.Since(began); took > tc.within {
+					t.Errorf("told after %v", took)
+				}
+			})
+		})
 	}
 }
 
