@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"reflect"
-	"strings"
 
 	acmapi "github.com/tarn-eks/tarn/internal/api/acm"
 	"github.com/tarn-eks/tarn/internal/policy"
@@ -64,9 +63,7 @@ func requested(context map[string][]string, in *acmapi.RequestCertificateInput) 
 func asking(tags []acmapi.Tag) map[string][]string {
 	context := map[string][]string{}
 	for _, t := range tags {
-		k := val(t.Key)
-		context["aws:requesttag/"+strings.ToLower(k)] = []string{val(t.Value)}
-		context["aws:tagkeys"] = append(context["aws:tagkeys"], k)
+		policy.AddRequestTag(context, val(t.Key), val(t.Value))
 	}
 	return context
 }
@@ -85,7 +82,7 @@ func (s *Service) addResourceTags(ctx context.Context, r *policy.Request, certif
 		return nil // authorization comes before existence
 	}
 	for k, v := range it.Value.Tags {
-		r.Context["aws:resourcetag/"+strings.ToLower(k)] = []string{v}
+		policy.AddResourceTag(r.Context, k, v)
 	}
 	return err
 }

@@ -92,9 +92,7 @@ func (s *Service) addGroup(ctx context.Context, r *policy.Request, name string) 
 	}
 	r.Resources = []string{s.ARN(g)}
 	for _, t := range g.Tags {
-		for _, p := range []string{"aws:resourcetag/", prefix + "resourcetag/"} {
-			r.Context[p+strings.ToLower(t.Key)] = []string{t.Value}
-		}
+		policy.AddResourceTag(r.Context, t.Key, t.Value, "autoscaling")
 	}
 	return nil
 }
@@ -168,8 +166,7 @@ func asked(in reflect.Value) map[string][]string {
 	set("instancetypes", types...)
 	if tags, ok := member(in, "Tags").([]autoscalingapi.Tag); ok {
 		for _, t := range tags {
-			keys["aws:requesttag/"+strings.ToLower(api.Val(t.Key))] = []string{api.Val(t.Value)}
-			keys["aws:tagkeys"] = append(keys["aws:tagkeys"], api.Val(t.Key))
+			policy.AddRequestTag(keys, api.Val(t.Key), api.Val(t.Value))
 		}
 	}
 	return keys

@@ -81,9 +81,7 @@ func asks(input any) map[string][]string {
 	keys := map[string][]string{}
 	addTags := func(tags []cloudwatchapi.Tag) {
 		for _, t := range tags {
-			k := api.Val(t.Key)
-			keys["aws:requesttag/"+strings.ToLower(k)] = []string{api.Val(t.Value)}
-			keys["aws:tagkeys"] = append(keys["aws:tagkeys"], k)
+			policy.AddRequestTag(keys, api.Val(t.Key), api.Val(t.Value))
 		}
 	}
 	switch in := input.(type) {
@@ -120,7 +118,7 @@ func (s *Service) addResourceTags(ctx context.Context, r *policy.Request, resour
 		return nil // authorization comes before existence
 	}
 	for k, v := range it.Value.Tags {
-		r.Context["aws:resourcetag/"+strings.ToLower(k)] = []string{v}
+		policy.AddResourceTag(r.Context, k, v)
 	}
 	return err
 }

@@ -202,9 +202,7 @@ func (c *call) named(ctx context.Context, prefix string, ids []string, more keys
 func requestTags(tags []ec2api.Tag) keys {
 	k := keys{}
 	for _, t := range tags {
-		key := api.Val(t.Key)
-		k["aws:tagkeys"] = append(k["aws:tagkeys"], key)
-		k["aws:requesttag/"+strings.ToLower(key)] = []string{api.Val(t.Value)}
+		policy.AddRequestTag(k, api.Val(t.Key), api.Val(t.Value))
 	}
 	return k
 }

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 
+	"github.com/tarn-eks/tarn/internal/policy"
 	"github.com/tarn-eks/tarn/internal/store"
 )
 
@@ -84,8 +84,7 @@ func (s *Service) facts(ctx context.Context, prefix, id string) (string, keys, e
 		k = keys{}
 	}
 	for key, value := range tags {
-		k["resourcetag/"+strings.ToLower(key)] = []string{value}
-		k["aws:resourcetag/"+strings.ToLower(key)] = []string{value}
+		policy.AddResourceTag(k, key, value, "ec2")
 	}
 	name := id
 	if n := k["keypairname"]; len(n) > 0 { // key pairs have their names in ARNs

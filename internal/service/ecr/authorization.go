@@ -3,10 +3,7 @@ package ecr
 import (
 	"context"
 	"errors"
-	"maps"
 	"reflect"
-	"slices"
-	"strings"
 
 	"github.com/tarn-eks/tarn/internal/api"
 	ecrapi "github.com/tarn-eks/tarn/internal/api/ecr"
@@ -113,9 +110,7 @@ func (a subject) asking(tags []ecrapi.Tag) subject {
 	}
 	a.context = map[string][]string{}
 	for _, t := range tags {
-		k := api.Val(t.Key)
-		a.context["aws:requesttag/"+strings.ToLower(k)] = []string{api.Val(t.Value)}
-		a.context["aws:tagkeys"] = append(a.context["aws:tagkeys"], k)
+		policy.AddRequestTag(a.context, api.Val(t.Key), api.Val(t.Value))
 	}
 	return a
 }
@@ -135,10 +130,8 @@ func (s *Service) addResourceTags(ctx context.Context, r *policy.Request, about 
 	if r.Context == nil {
 		r.Context = map[string][]string{}
 	}
-	for _, k := range slices.Sorted(maps.Keys(it.Value.Tags)) {
-		for _, prefix := range []string{"aws:resourcetag/", "ecr:resourcetag/"} {
-			r.Context[prefix+strings.ToLower(k)] = []string{it.Value.Tags[k]}
-		}
+	for k, v := range it.Value.Tags {
+		policy.AddResourceTag(r.Context, k, v, "ecr")
 	}
 	return nil
 }

@@ -72,13 +72,11 @@ func (s *Service) Authorization(ctx context.Context, operation string, input any
 		r.Resources = []string{resource}
 	}
 	for k, v := range tags {
-		r.Context["aws:resourcetag/"+k] = []string{v}
+		policy.AddResourceTag(r.Context, k, v)
 	}
-	if tags, ok := member(in, "Tags").(map[string]string); ok && len(tags) > 0 {
-		for k, v := range tags {
-			r.Context["aws:requesttag/"+k] = []string{v}
-		}
-		r.Context["aws:tagkeys"] = slices.Sorted(maps.Keys(tags))
+	given, _ := member(in, "Tags").(map[string]string)
+	for _, k := range slices.Sorted(maps.Keys(given)) {
+		policy.AddRequestTag(r.Context, k, given[k])
 	}
 	if keys, ok := member(in, "TagKeys").([]string); ok {
 		r.Context["aws:tagkeys"] = keys

@@ -3,9 +3,7 @@ package elb
 import (
 	"context"
 	"errors"
-	"maps"
 	"reflect"
-	"slices"
 	"strings"
 
 	"github.com/tarn-eks/tarn/internal/api"
@@ -15,7 +13,10 @@ import (
 	"github.com/tarn-eks/tarn/internal/store"
 )
 
-const prefix = "elasticloadbalancing:"
+const (
+	service = "elasticloadbalancing"
+	prefix  = service + ":"
+)
 
 // Authorization returns what a call must be allowed to do: one request for each
 // action and load balancer. Descriptions have no resource of their own. The
@@ -89,9 +90,7 @@ func asked(input any) map[string][]string {
 
 func addTags(keys map[string][]string, tags []elbapi.Tag) {
 	for _, t := range tags {
-		k := api.Val(t.Key)
-		keys["aws:requesttag/"+strings.ToLower(k)] = []string{api.Val(t.Value)}
-		keys["aws:tagkeys"] = append(keys["aws:tagkeys"], k)
+		policy.AddRequestTag(keys, api.Val(t.Key), api.Val(t.Value))
 	}
 }
 
@@ -107,10 +106,8 @@ func (s *Service) addResourceTags(ctx context.Context, r *policy.Request, name s
 	if err != nil {
 		return err
 	}
-	for _, k := range slices.Sorted(maps.Keys(it.Value.Tags)) {
-		for _, p := range []string{"aws:resourcetag/", prefix + "resourcetag/"} {
-			r.Context[p+strings.ToLower(k)] = []string{it.Value.Tags[k]}
-		}
+	for k, v := range it.Value.Tags {
+		policy.AddResourceTag(r.Context, k, v, service)
 	}
 	return nil
 }

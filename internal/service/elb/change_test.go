@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancing/types"
 
 	"github.com/tarn-eks/tarn/internal/loadbalancer"
+	"github.com/tarn-eks/tarn/internal/loadbalancer/loadbalancertest"
 	"github.com/tarn-eks/tarn/internal/service/elb"
 )
 
@@ -119,9 +120,9 @@ func TestPlaces(t *testing.T) {
 func TestZones(t *testing.T) {
 	f := newFixture(t)
 	f.create("elsewhere", "http:80:http:8080")
-	f.world.defaults = []loadbalancer.Subnet{subnet("subnet-d1", "vpc-d", "a", 20), subnet("subnet-d2", "vpc-d", "b", 20)}
-	f.world.gateways = append(f.world.gateways, "vpc-d")
-	f.world.groups = append(f.world.groups, group("sg-d", "vpc-d", "default"))
+	f.world.DefaultNets = []loadbalancer.Subnet{loadbalancertest.Subnet("subnet-d1", "vpc-d", "a", 20), loadbalancertest.Subnet("subnet-d2", "vpc-d", "b", 20)}
+	f.world.Gateways = append(f.world.Gateways, "vpc-d")
+	f.world.Groups = append(f.world.Groups, loadbalancertest.Group("sg-d", "vpc-d", "default"))
 	_, err := f.CreateLoadBalancer(t.Context(), &sdk.CreateLoadBalancerInput{
 		LoadBalancerName: new("web"), AvailabilityZones: []string{"ap-northeast-2a"}, Listeners: []types.Listener{listener("http:80:http:8080")},
 	})
@@ -224,8 +225,8 @@ func TestInstances(t *testing.T) {
 	}
 	_, err := register("i-1", "i-foooo")
 	f.fails("no instance", err, "InvalidInstance", "Could not find EC2 instance i-foooo.")
-	_, err = register("i-1", "i-x")
-	f.fails("other VPC", err, "InvalidInstance", "EC2 instance i-x is not in the same VPC as ELB.")
+	_, err = register("i-1", "i-e")
+	f.fails("other VPC", err, "InvalidInstance", "EC2 instance i-e is not in the same VPC as ELB.")
 	got, err := register("i-2", "i-1")
 	f.ok("register", err)
 	same(t, "registered", got, "i-2 i-1")
@@ -256,14 +257,14 @@ func TestInstances(t *testing.T) {
 		"i-3|OutOfService|ELB|Instance is in the EC2 Availability Zone for which LoadBalancer is not configured to route traffic to.",
 		"i-4|OutOfService|Instance|Instance is in stopped state.",
 	}, "\n"))
-	health, err = states("i-x", "i-1")
+	health, err = states("i-e", "i-1")
 	f.ok("health", err)
-	same(t, "health", health, []string{"i-x|OutOfService|Instance|Instance is not currently registered with the LoadBalancer.", "i-1|InService|N/A|N/A"})
+	same(t, "health", health, []string{"i-e|OutOfService|Instance|Instance is not currently registered with the LoadBalancer.", "i-1|InService|N/A|N/A"})
 	_, err = states("i-foooo")
 	f.fails("health of nobody", err, "InvalidInstance", "Could not find EC2 instance i-foooo.")
 
 	// Instances that were terminated have no health, and can be deregistered.
-	f.world.instances = f.world.instances[2:]
+	f.world.Machines = f.world.Machines[2:]
 	health, err = states()
 	if err != nil || len(health) != 2 {
 		t.Errorf("%v, %v", health, err)
@@ -271,7 +272,7 @@ func TestInstances(t *testing.T) {
 	if health, err := states("i-1"); err != nil || len(health) != 0 {
 		t.Errorf("%v, %v", health, err)
 	}
-	got, err = deregister("i-1", "i-x", "i-2")
+	got, err = deregister("i-1", "i-e", "i-2")
 	f.ok("deregister", err)
 	same(t, "left", got, "i-3 i-4")
 	_, err = deregister("i-1")

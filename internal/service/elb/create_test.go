@@ -370,7 +370,7 @@ func TestByDNSName(t *testing.T) {
 func TestOthersFail(t *testing.T) {
 	f := newFixture(t)
 	f.create("web", "http:80:http:8080")
-	f.world.err = errors.New("the store is gone")
+	f.world.Err = errors.New("the store is gone")
 	list := []elbapi.Instance{{InstanceId: new("i-1")}}
 	_, register := f.service.RegisterInstancesWithLoadBalancer(t.Context(), &elbapi.RegisterInstancesWithLoadBalancerInput{LoadBalancerName: new("web"), Instances: list})
 	_, deregister := f.service.DeregisterInstancesFromLoadBalancer(t.Context(), &elbapi.DeregisterInstancesFromLoadBalancerInput{LoadBalancerName: new("web"), Instances: list})
@@ -381,7 +381,7 @@ func TestOthersFail(t *testing.T) {
 		{Protocol: new("HTTPS"), LoadBalancerPort: new(int32(443)), InstancePort: new(int32(8080)), SSLCertificateId: new(issued)},
 	}})
 	for what, err := range map[string]error{"register": register, "deregister": deregister, "health": health, "attach": attach, "groups": groups, "listener": add} {
-		if !errors.Is(err, f.world.err) {
+		if !errors.Is(err, f.world.Err) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}

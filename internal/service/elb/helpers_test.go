@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,7 +13,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	elbapi "github.com/tarn-eks/tarn/internal/api/elb"
-	"github.com/tarn-eks/tarn/internal/loadbalancer"
+	"github.com/tarn-eks/tarn/internal/loadbalancer/loadbalancertest"
 	"github.com/tarn-eks/tarn/internal/service/elb"
 	"github.com/tarn-eks/tarn/internal/store/storetest"
 	"github.com/tarn-eks/tarn/internal/wire"
@@ -23,10 +22,10 @@ import (
 
 const (
 	account = "111122223333"
-	region  = "ap-northeast-2"
-	issued  = "arn:aws:acm:ap-northeast-2:111122223333:certificate/00000000-0000-0000-0000-000000000001"
-	other   = "arn:aws:acm:ap-northeast-2:111122223333:certificate/00000000-0000-0000-0000-000000000002"
-	pending = "arn:aws:acm:ap-northeast-2:111122223333:certificate/00000000-0000-0000-0000-000000000003"
+	region  = loadbalancertest.Region
+	issued  = loadbalancertest.Issued
+	other   = loadbalancertest.Other
+	pending = loadbalancertest.Pending
 )
 
 // fixture is the service over a region's network, and AWS's own client.
@@ -37,89 +36,19 @@ type fixture struct {
 	world   *world
 }
 
-// world is what the service asks of other services.
+// world is what the service asks of others.
 type world struct {
-	subnets   []loadbalancer.Subnet
-	defaults  []loadbalancer.Subnet
-	gateways  []string
-	groups    []loadbalancer.SecurityGroup
-	instances []loadbalancer.Instance
-	health    []elb.InstanceHealth
-	err       error // of all of them
-}
-
-func (w *world) VPC(context.Context, string) (bool, error) { return true, w.err }
-
-func (w *world) Subnets(_ context.Context, ids []string) ([]loadbalancer.Subnet, error) {
-	return filtered(w.subnets, func(s loadbalancer.Subnet) bool { return slices.Contains(ids, s.ID) }), w.err
-}
-
-func (w *world) DefaultSubnets(context.Context) ([]loadbalancer.Subnet, error) {
-	return w.defaults, nil
-}
-
-func (w *world) InternetGateway(_ context.Context, vpc string) (bool, error) {
-	return slices.Contains(w.gateways, vpc), nil
-}
-
-func (w *world) SecurityGroups(_ context.Context, ids []string) ([]loadbalancer.SecurityGroup, error) {
-	return filtered(w.groups, func(g loadbalancer.SecurityGroup) bool { return slices.Contains(ids, g.ID) }), w.err
-}
-
-func (w *world) DefaultGroup(_ context.Context, vpc string) (loadbalancer.SecurityGroup, error) {
-	for _, g := range w.groups {
-		if g.VPC == vpc && g.Name == "default" {
-			return g, nil
-		}
-	}
-	return loadbalancer.SecurityGroup{}, fmt.Errorf("%s has no default group", vpc)
-}
-
-func (w *world) Instances(_ context.Context, ids []string) ([]loadbalancer.Instance, error) {
-	return filtered(w.instances, func(i loadbalancer.Instance) bool { return slices.Contains(ids, i.ID) }), w.err
-}
-
-func (w *world) Issued(_ context.Context, arn string) (bool, error) {
-	return arn == issued || arn == other, w.err
+	*loadbalancertest.World
+	health []elb.InstanceHealth
 }
 
 func (w *world) Health(context.Context, elb.LoadBalancer) ([]elb.InstanceHealth, error) {
-	return w.health, nil
-}
-
-func filtered[T any](all []T, keep func(T) bool) []T {
-	return slices.DeleteFunc(slices.Clone(all), func(v T) bool { return !keep(v) })
-}
-
-func subnet(id, vpc, zone string, free int) loadbalancer.Subnet {
-	return loadbalancer.Subnet{ID: id, VPC: vpc, Zone: region + zone, Free: free}
-}
-
-func group(id, vpc, name string) loadbalancer.SecurityGroup {
-	return loadbalancer.SecurityGroup{ID: id, VPC: vpc, Name: name}
-}
-
-func instance(id, vpc, zone, state string) loadbalancer.Instance {
-	return loadbalancer.Instance{ID: id, VPC: vpc, Zone: region + zone, State: state}
+	return w.health, w.Err
 }
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	f := &fixture{T: t, world: &world{
-		subnets: []loadbalancer.Subnet{
-			subnet("subnet-a", "vpc-1", "a", 200), subnet("subnet-b", "vpc-1", "b", 200), subnet("subnet-a2", "vpc-1", "a", 200),
-			subnet("subnet-full", "vpc-1", "c", 7), subnet("subnet-x", "vpc-2", "b", 200),
-		},
-		gateways: []string{"vpc-1"},
-		groups: []loadbalancer.SecurityGroup{
-			group("sg-default", "vpc-1", "default"), group("sg-1", "vpc-1", "web"), group("sg-2", "vpc-1", "more"),
-			group("sg-x", "vpc-2", "default"),
-		},
-		instances: []loadbalancer.Instance{
-			instance("i-1", "vpc-1", "a", "running"), instance("i-2", "vpc-1", "b", "running"), instance("i-3", "vpc-1", "c", "running"),
-			instance("i-4", "vpc-1", "a", "stopped"), instance("i-x", "vpc-2", "a", "running"),
-		},
-	}}
+	f := &fixture{T: t, world: &world{World: loadbalancertest.New()}}
 	f.service = elb.New(elb.Config{
 		Client: storetest.Open(t).Client(), Account: account, Region: region,
 		Network: f.world, Instances: f.world, Certificates: f.world, Health: f.world,

@@ -21,7 +21,7 @@ func (s *Service) ByDNSName(ctx context.Context, name string) (lb LoadBalancer, 
 
 // ARN names a load balancer.
 func (s *Service) ARN(name string) string {
-	return s.scope.Of("elasticloadbalancing", "loadbalancer/%s", name)
+	return s.scope.Of(service, "loadbalancer/%s", name)
 }
 
 // InUse are the ARNs of the load balancers that have a listener with the

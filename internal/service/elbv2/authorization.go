@@ -2,7 +2,6 @@ package elbv2
 
 import (
 	"context"
-	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -124,9 +123,7 @@ func addSecurity(keys map[string][]string, protocol elbv2api.ProtocolEnum, polic
 
 func addTags(keys map[string][]string, tags []elbv2api.Tag) {
 	for _, t := range tags {
-		k := api.Val(t.Key)
-		keys["aws:requesttag/"+strings.ToLower(k)] = []string{api.Val(t.Value)}
-		keys["aws:tagkeys"] = append(keys["aws:tagkeys"], k)
+		policy.AddRequestTag(keys, api.Val(t.Key), api.Val(t.Value))
 	}
 }
 
@@ -139,10 +136,8 @@ func (s *Service) addResourceTags(ctx context.Context, r *policy.Request, arn st
 	if err != nil {
 		return err
 	}
-	for _, k := range slices.Sorted(maps.Keys(tags)) {
-		for _, p := range []string{"aws:resourcetag/", prefix + "resourcetag/"} {
-			r.Context[p+strings.ToLower(k)] = []string{tags[k]}
-		}
+	for k, v := range tags {
+		policy.AddResourceTag(r.Context, k, v, service)
 	}
 	return nil
 }

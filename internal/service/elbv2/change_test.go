@@ -26,7 +26,7 @@ func TestPlaces(t *testing.T) {
 	f.fails("other VPC", err, "InvalidConfigurationRequest", "All subnets must belong to the same VPC: 'subnet-x' is in vpc-2, and the load balancer in vpc-1")
 	_, err = set("subnet-a", "subnet-full")
 	f.fails("full", err, "InvalidSubnet", "Not enough IP space available in subnet-full. ELB requires at least 8 free IP addresses in each subnet.")
-	f.world.subnets[1].Free = 0 // it is there already
+	f.world.Nets[1].Free = 0 // it is there already
 	got, err := set("subnet-b", "subnet-c")
 	f.ok("set", err)
 	same(t, "set", got, "ap-northeast-2b=subnet-b ap-northeast-2c=subnet-c")

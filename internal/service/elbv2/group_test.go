@@ -225,7 +225,7 @@ func TestOthersFail(t *testing.T) {
 	lb, web := f.create("web"), f.createGroup("web")
 	_, err := f.listen(lb, 80, web)
 	f.ok("listen", err)
-	f.world.err = errors.New("the store is gone")
+	f.world.Err = errors.New("the store is gone")
 	list := []elbv2api.TargetDescription{{Id: new("i-1")}}
 	_, create := f.service.CreateLoadBalancer(t.Context(), &elbv2api.CreateLoadBalancerInput{Name: new("new"), Subnets: []string{"subnet-a"}})
 	_, subnets := f.service.SetSubnets(t.Context(), &elbv2api.SetSubnetsInput{LoadBalancerArn: &lb, Subnets: []string{"subnet-a"}})
@@ -238,7 +238,7 @@ func TestOthersFail(t *testing.T) {
 		DefaultActions: []elbv2api.Action{{Type: "forward", TargetGroupArn: &web}},
 	})
 	for what, err := range map[string]error{"create": create, "subnets": subnets, "groups": groups, "vpc": vpc, "register": register, "health": health, "listener": listener} {
-		if !errors.Is(err, f.world.err) {
+		if !errors.Is(err, f.world.Err) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}

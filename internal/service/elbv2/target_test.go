@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 
 	"github.com/tarn-eks/tarn/internal/loadbalancer"
+	"github.com/tarn-eks/tarn/internal/loadbalancer/loadbalancertest"
 	"github.com/tarn-eks/tarn/internal/service/elbv2"
 )
 
@@ -50,7 +51,7 @@ func TestTargets(t *testing.T) {
 
 	f.ok("deregister one port, and what is not there", deregister("i-1:9090", "i-3:8", "i-9"))
 	same(t, "left", f.targets(web), "[{i-2 8080} {i-1 8080} {i-3 7}]")
-	f.world.instances = nil // they are terminated
+	f.world.Machines = nil // they are terminated
 	f.ok("deregister at the group's port", deregister("i-3", "i-2"))
 	same(t, "another port stays", f.targets(web), "[{i-1 8080} {i-3 7}]")
 	f.ok("deregister the other", deregister("i-3:7"))
@@ -58,10 +59,10 @@ func TestTargets(t *testing.T) {
 	f.fails("no id", deregister("x"), "ValidationError", "Instance ID 'x' is not valid")
 
 	for n := range 1001 {
-		f.world.instances = append(f.world.instances, instance(fmt.Sprintf("i-%x", 0x1000+n), "vpc-1", "a", "running"))
+		f.world.Machines = append(f.world.Machines, loadbalancertest.Instance(fmt.Sprintf("i-%x", 0x1000+n), "vpc-1", "a", "running"))
 	}
 	var many []string
-	for _, i := range f.world.instances {
+	for _, i := range f.world.Machines {
 		many = append(many, i.ID)
 	}
 	f.fails("too many", f.register(web, many[:1000]...), "TooManyTargets", "The maximum number of targets has been reached")
@@ -89,9 +90,9 @@ func (f *fixture) healths(group string, texts ...string) (string, error) {
 func TestTargetHealth(t *testing.T) {
 	f := newFixture(t)
 	lb, web := f.create("web"), f.createGroup("web")
-	f.world.instances[3].State = "running" // i-4
+	f.world.Machines[3].State = "running" // i-4
 	f.ok("register", f.register(web, "i-1", "i-2", "i-3", "i-4", "i-1:9090"))
-	f.world.instances[3].State = "stopped"
+	f.world.Machines[3].State = "stopped"
 	check := func(what, want string, texts ...string) {
 		t.Helper()
 		got, err := f.healths(web, texts...)
@@ -123,7 +124,7 @@ i-9:8080 check 8080: draining Target.DeregistrationInProgress Target deregistrat
 i-1:9090 check 15021: unhealthy Target.Timeout Request timed out
 i-9:8080 check 15021: draining Target.DeregistrationInProgress Target deregistration is in progress
 `, "i-1", "i-9")
-	f.world.instances = []loadbalancer.Instance{instance("i-1", "vpc-1", "a", "running")}
+	f.world.Machines = []loadbalancer.Instance{loadbalancertest.Instance("i-1", "vpc-1", "a", "running")}
 	check("terminated", "i-2:8080 check 15021: unused Target.InvalidState Target is in the terminated state\n", "i-2")
 	_, err = f.healths(web, "i-1", "i-7", "i-9:9")
 	f.fails("no instances", err, "InvalidTarget", "The following instances do not exist: 'i-7', 'i-9'")

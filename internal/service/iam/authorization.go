@@ -32,19 +32,20 @@ type target struct {
 func (q *question) on(t target) {
 	q.resources = append(q.resources, t.arn)
 	for key, value := range t.tags {
-		q.set("iam:resourcetag/"+strings.ToLower(key), value)
-		q.set("aws:resourcetag/"+strings.ToLower(key), value)
+		policy.AddResourceTag(q.keys(), key, value, "iam")
 	}
 	if t.boundary != "" {
 		q.set("iam:permissionsboundary", t.boundary)
 	}
 }
 
-func (q *question) set(key string, values ...string) {
+func (q *question) set(key string, values ...string) { q.keys()[key] = values }
+
+func (q *question) keys() map[string][]string {
 	if q.context == nil {
 		q.context = map[string][]string{}
 	}
-	q.context[key] = values
+	return q.context
 }
 
 // special are the operations whose resources are not simply what an identifying member
@@ -263,16 +264,11 @@ func (s *Service) userTarget(ctx context.Context, name string) (target, error) {
 
 // requested adds what the request carries to the context.
 func (s *Service) requested(operation string, in any, q *question) {
-	var keys []string
 	for _, t := range tagsOf(in) {
-		q.set("aws:requesttag/"+strings.ToLower(api.Val(t.Key)), api.Val(t.Value))
-		keys = append(keys, api.Val(t.Key))
+		policy.AddRequestTag(q.keys(), api.Val(t.Key), api.Val(t.Value))
 	}
-	if un, ok := fieldOf(in, "TagKeys").([]string); ok {
-		keys = append(keys, un...)
-	}
-	if len(keys) > 0 {
-		q.set("aws:tagkeys", keys...)
+	if un, ok := fieldOf(in, "TagKeys").([]string); ok && len(un) > 0 {
+		q.set("aws:tagkeys", un...)
 	}
 	if strings.HasPrefix(operation, "Attach") || strings.HasPrefix(operation, "Detach") {
 		q.set("iam:policyarn", member(in, "PolicyArn"))

@@ -211,11 +211,8 @@ func (s *Service) conditions(ctx context.Context, c caller.Caller, own *opened, 
 	if next.SourceIdentity != "" {
 		out["sts:sourceidentity"] = []string{next.SourceIdentity}
 	}
-	if len(next.Tags) > 0 {
-		out["aws:tagkeys"] = slices.Sorted(maps.Keys(next.Tags))
-		for k, v := range next.Tags {
-			out["aws:requesttag/"+strings.ToLower(k)] = []string{v}
-		}
+	for _, k := range slices.Sorted(maps.Keys(next.Tags)) {
+		policy.AddRequestTag(out, k, next.Tags[k])
 	}
 	if len(next.Transitive) > 0 {
 		out["sts:transitivetagkeys"] = slices.Clone(next.Transitive)
@@ -255,8 +252,7 @@ func (s *Service) requestConditions(c caller.Caller, role Role, next *session) m
 		out["aws:useragent"] = []string{c.UserAgent}
 	}
 	for k, v := range role.Tags {
-		out["aws:resourcetag/"+strings.ToLower(k)] = []string{v}
-		out["iam:resourcetag/"+strings.ToLower(k)] = []string{v}
+		policy.AddResourceTag(out, k, v, "iam")
 	}
 	return out
 }

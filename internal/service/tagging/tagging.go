@@ -8,7 +8,6 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	taggingapi "github.com/tarn-eks/tarn/internal/api/tagging"
@@ -63,9 +62,9 @@ func (s *Service) Authorization(_ context.Context, operation string, input any) 
 	r := policy.Request{Action: "tag:" + operation}
 	switch in := input.(type) {
 	case *taggingapi.TagResourcesInput:
-		r.Context = map[string][]string{"aws:tagkeys": slices.Sorted(maps.Keys(in.Tags))}
-		for k, v := range in.Tags {
-			r.Context["aws:requesttag/"+strings.ToLower(k)] = []string{v}
+		r.Context = map[string][]string{}
+		for _, k := range slices.Sorted(maps.Keys(in.Tags)) {
+			policy.AddRequestTag(r.Context, k, in.Tags[k])
 		}
 	case *taggingapi.UntagResourcesInput:
 		r.Context = map[string][]string{"aws:tagkeys": in.TagKeys}
