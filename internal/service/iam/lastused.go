@@ -3,6 +3,7 @@ package iam
 import (
 	"context"
 	"errors"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -118,26 +119,23 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 }
 
-// flush writes what is fresh. What could not be written stays fresh.
+// flush writes what is fresh. It stays fresh until it is written.
 func (s *Service) flush(ctx context.Context) error {
 	l := &s.used
 	l.mu.Lock()
-	fresh := l.fresh
-	l.fresh = nil
+	fresh := maps.Clone(l.fresh)
 	l.mu.Unlock()
 	var errs []error
 	for k, u := range fresh {
 		if err := s.writeUse(ctx, k, u); err != nil {
 			errs = append(errs, err)
-			l.mu.Lock()
-			if _, newer := l.fresh[k]; !newer {
-				if l.fresh == nil {
-					l.fresh = map[string]used{}
-				}
-				l.fresh[k] = u
-			}
-			l.mu.Unlock()
+			continue
 		}
+		l.mu.Lock()
+		if l.fresh[k].Use == u.Use { // no newer one has come
+			delete(l.fresh, k)
+		}
+		l.mu.Unlock()
 	}
 	return errors.Join(errs...)
 }

@@ -2,6 +2,7 @@ package iam
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -73,5 +74,42 @@ func TestLastUsed(t *testing.T) {
 	}
 	if left, _, err := s.used.items.List(ctx, ""); err != nil || len(left) > 0 {
 		t.Errorf("left %+v, %v", left, err)
+	}
+}
+
+// A use is told while it is being written, too.
+func TestLastUsedWhileItIsWritten(t *testing.T) {
+	client, ctx := storetest.Open(t).Client(), t.Context()
+	s := New(Config{Client: client, Account: account, Region: "ap-northeast-2"})
+	must(s.CreateUser(ctx, &iamapi.CreateUserInput{UserName: new("ann")}))(t)
+	k := must(s.CreateAccessKey(ctx, &iamapi.CreateAccessKeyInput{UserName: new("ann")}))(t).AccessKey
+	when := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
+	for range 20 {
+		when = when.Add(time.Second)
+		s.at(when)
+		s.Touch(policy.Principal{Type: policy.User}, *k.AccessKeyId, "ec2", "ap-northeast-2")
+		var writing sync.WaitGroup
+		written := make(chan struct{})
+		writing.Go(func() {
+			defer close(written)
+			if err := s.flush(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+		for open := true; open; {
+			select {
+			case <-written:
+				open = false // and look once more
+			default:
+			}
+			u := must(s.GetAccessKeyLastUsed(ctx, &iamapi.GetAccessKeyLastUsedInput{AccessKeyId: k.AccessKeyId}))(t).AccessKeyLastUsed
+			if u.LastUsedDate == nil || !u.LastUsedDate.Equal(when) {
+				t.Fatalf("used at %v, and told %v", when, u.LastUsedDate)
+			}
+		}
+		writing.Wait()
+	}
+	if len(s.used.fresh) > 0 {
+		t.Errorf("not written: %v", s.used.fresh)
 	}
 }
