@@ -1,10 +1,14 @@
 package provisioning
 
 import (
+	"errors"
+	"fmt"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	eksapi "github.com/tarn-eks/tarn/internal/api/eks"
 	"github.com/tarn-eks/tarn/internal/service/eks"
 )
 
@@ -49,6 +53,33 @@ func TestDecide(t *testing.T) {
 		act, due := Decide(eks.Cluster{Status: test.status, Generation: 2}, test.groups, test.addons, test.known)
 		if diff := cmp.Diff(test.due, due, cmp.AllowUnexported(eks.Addon{})); act != test.act || diff != "" {
 			t.Errorf("%s: %d, want %d; %s", test.name, act, test.act, diff)
+		}
+	}
+}
+
+func TestPause(t *testing.T) {
+	broken := errors.New("refused")
+	few := fmt.Errorf("cluster lake: add-on coredns: %w", &eks.AddonError{Code: eksapi.AddonIssueCodeInsufficientNumberOfReplicas})
+	conflict := &eks.AddonError{Code: eksapi.AddonIssueCodeConfigurationConflict}
+	for _, tc := range []struct {
+		failures int
+		err      error
+		want     time.Duration
+	}{
+		{1, broken, 2 * time.Second},
+		{2, broken, 4 * time.Second},
+		{4, broken, 16 * time.Second},
+		{5, broken, 30 * time.Second},
+		{1000, broken, 30 * time.Second},
+		{5, conflict, 30 * time.Second},
+		{1, few, 2 * time.Second},
+		{2, few, 4 * time.Second},
+		{3, few, 5 * time.Second},
+		{1000, few, 5 * time.Second},
+		{5, errors.Join(broken, few), 5 * time.Second},
+	} {
+		if got := pause(2*time.Second, tc.failures, tc.err); got != tc.want {
+			t.Errorf("after %d times %v: %v, want %v", tc.failures, tc.err, got, tc.want)
 		}
 	}
 }

@@ -24,7 +24,9 @@ type Loop struct {
 	// Retry is the pause after a first failure; it doubles up to half a minute. 0
 	// means two seconds.
 	Retry time.Duration
-	// Attempts is how often a cluster is tried before it is FAILED; 0 means five.
+	// Attempts is how often a cluster or an add-on is tried before it is FAILED or
+	// DEGRADED; 0 means five, or eight for an add-on whose pods only do not run yet:
+	// half a minute, both.
 	Attempts int
 	// Timeout bounds one start; 0 means five minutes.
 	Timeout time.Duration
@@ -33,7 +35,9 @@ type Loop struct {
 const (
 	defaultRetry    = 2 * time.Second
 	lastRetry       = 30 * time.Second
+	lastLook        = 5 * time.Second // whether an add-on's pods run
 	defaultAttempts = 5
+	defaultLooks    = 8
 	defaultTimeout  = 5 * time.Minute
 )
 
@@ -190,10 +194,26 @@ func (l *Loop) finish(ctx context.Context, t *task, o outcome) {
 	}
 	t.failures[o.goal]++
 	t.paused = o.goal
-	t.next = time.Now().Add(min(cmp.Or(l.Retry, defaultRetry)<<min(t.failures[o.goal]-1, 8), lastRetry))
+	t.next = time.Now().Add(pause(cmp.Or(l.Retry, defaultRetry), t.failures[o.goal], o.err))
 	if ctx.Err() == nil && !errors.Is(o.err, context.Canceled) {
 		l.Logger.Error("bringing a cluster to its state", "error", o.err)
 	}
+}
+
+// pause is that after so many failures in a row: twice as long each time. Pods get
+// ready without telling the loop, which looks often therefore.
+func pause(first time.Duration, failures int, err error) time.Duration {
+	longest := lastRetry
+	if unhealthy(err) {
+		longest = lastLook
+	}
+	return min(first<<min(failures-1, 8), longest)
+}
+
+// unhealthy says that an add-on was applied, and not all of its pods run.
+func unhealthy(err error) bool {
+	e, ok := errors.AsType[*eks.AddonError](err)
+	return ok && e.Code == eksapi.AddonIssueCodeInsufficientNumberOfReplicas
 }
 
 // act does what was decided, and notes in the store how it went.
@@ -257,7 +277,11 @@ func (l *Loop) apply(ctx context.Context, t *task, c eks.Cluster, a eks.Addon) e
 	if e, ok := errors.AsType[*eks.AddonError](failure); ok {
 		conflict = e.Code == eksapi.AddonIssueCodeConfigurationConflict
 	}
-	final := conflict || t.failures[m]+1 >= cmp.Or(l.Attempts, defaultAttempts)
+	attempts := defaultAttempts
+	if unhealthy(failure) {
+		attempts = defaultLooks
+	}
+	final := conflict || t.failures[m]+1 >= cmp.Or(l.Attempts, attempts)
 	if err := l.EKS.AddonApplied(ctx, a, failure, final); err != nil {
 		return errors.Join(failure, err)
 	}
