@@ -12,9 +12,12 @@ import (
 	"path/filepath"
 	"time"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	logsapi "k8s.io/component-base/logs/api/v1"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 	"k8s.io/klog/v2"
 
 	"github.com/tarn-eks/tarn/internal/cluster"
@@ -54,7 +57,7 @@ func Run(ctx context.Context, c instance.Config) error {
 		ended <- fmt.Errorf("%s: %w", name, err)
 	}
 	go run("containerd", runContainerd)
-	if err := waitForSocket(ctx, containerdSocket, ended); err != nil {
+	if err := waitForRuntime(ctx, containerdSocket, ended); err != nil {
 		return err
 	}
 	klog.InfoS("containerd answers", "socket", containerdSocket)
@@ -97,6 +100,25 @@ func waitForAPIServer(ctx context.Context, ended <-chan error) error {
 			return false
 		}
 		return response.Body.Close() == nil && response.StatusCode == http.StatusOK
+	})
+}
+
+// waitForRuntime returns when the container runtime at a socket serves. It accepts
+// connections before that, while it recovers what ran before, and a kubelet that is
+// refused then gives up.
+func waitForRuntime(ctx context.Context, path string, ended <-chan error) error {
+	conn, err := grpc.NewClient("unix://"+path, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return fmt.Errorf("making a client of the container runtime: %w", err)
+	}
+	defer conn.Close()
+	runtime := runtimeapi.NewRuntimeServiceClient(conn)
+	return poll(ctx, ended, func() bool {
+		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+		defer cancel()
+		conn.ResetConnectBackoff() // poll has a pace of its own
+		_, err := runtime.Version(ctx, &runtimeapi.VersionRequest{})
+		return err == nil
 	})
 }
 
