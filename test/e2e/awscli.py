@@ -15,10 +15,11 @@ import threading
 import traceback
 
 import awscli.clidriver  # before botocore, which it brings along
+from botocore import waiter
 from botocore.exceptions import UnknownServiceError
 
 SERVICES = [
-    "acm", "autoscaling", "cloudwatch", "ec2", "ecr", "eks", "elb", "iam",
+    "acm", "autoscaling", "cloudwatch", "ec2", "ecr", "eks", "elb", "elbv2", "iam",
     "resourcegroupstaggingapi", "route53", "sts",
 ]
 
@@ -43,6 +44,18 @@ def load():
     return driver
 
 
+def ask_often():
+    """Waiters ask every second, for as long as they would: AWS takes longer than Tarn."""
+    init = waiter.SingleWaiterConfig.__init__
+
+    def often(self, config):
+        init(self, config)
+        self.max_attempts, self.delay = self.max_attempts * self.delay, 1
+
+    waiter.SingleWaiterConfig.__init__ = often
+
+
+ask_often()
 driver = load()
 
 

@@ -11,7 +11,10 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -32,6 +35,7 @@ func TestMain(m *testing.M) {
 		"processes":   processesProgram,
 		"waitfor":     waitforProgram,
 		"settles":     settlesProgram,
+		"still":       stillProgram,
 		"listen":      listenProgram,
 		"reach":       reachProgram,
 		"isolated":    isolatedProgram,
@@ -83,21 +87,43 @@ func TestShared(t *testing.T) {
 	})
 }
 
-// TestOwn runs scripts that start, stop and break a region each.
+// TestOwn runs scripts that start, stop and break a region each: as many at once as
+// the machine bears, and those that take longest first.
 func TestOwn(t *testing.T) {
-	run(t, "testdata/own", ownRegion(t))
+	setup := ownRegion(t)
+	files, err := filepath.Glob("testdata/own/*.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.SortStableFunc(files, func(a, b string) int { return costOf(b).seconds - costOf(a).seconds })
+	m := newMachine()
+	var running sync.WaitGroup
+	for _, file := range files {
+		c := costOf(file)
+		m.take(c)
+		running.Go(func() {
+			defer m.give(c)
+			testscript.RunT(inTurn{t}, params(setup, testscript.Params{Files: []string{file}}))
+		})
+	}
+	running.Wait()
+}
+
+// inTurn is a test whose scripts start when they are told to.
+type inTurn struct{ *testing.T }
+
+func (t inTurn) Parallel()     {}
+func (t inTurn) Verbose() bool { return testing.Verbose() }
+
+func (t inTurn) Run(name string, f func(testscript.T)) {
+	t.T.Run(name, func(t *testing.T) { f(inTurn{t}) })
 }
 
 // ownRegion gives a script the places for two regions, which it brings up itself.
 func ownRegion(t *testing.T) func(*testscript.Env) error {
 	requirements(t)
-	// The kernel gives all programs 128 inotify instances together, a region with
-	// three nodes takes forty, and some scripts have more.
-	slots := make(chan struct{}, 2)
 	return func(env *testscript.Env) error {
 		t := env.T().(testing.TB)
-		slots <- struct{}{}
-		t.Cleanup(func() { <-slots }) // the last to be called
 		newRegion(t).environment(env)
 		env.Setenv("SECOND_DATA_DIR", newRegion(t).dir)
 		env.Setenv("NAMESPACE", "default")
@@ -112,15 +138,18 @@ func namespaceOf(env *testscript.Env) string {
 }
 
 func run(t *testing.T, dir string, setup func(*testscript.Env) error) {
-	testscript.Run(t, testscript.Params{
-		Dir:   dir,
-		Setup: setup,
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"as":      as,
-			"kubectl": kubectl,
-			"let":     let,
-			"within":  within,
-		},
-		RequireUniqueNames: true,
-	})
+	testscript.Run(t, params(setup, testscript.Params{Dir: dir}))
+}
+
+// params are p with what all scripts have.
+func params(setup func(*testscript.Env) error, p testscript.Params) testscript.Params {
+	p.Setup = setup
+	p.Cmds = map[string]func(*testscript.TestScript, bool, []string){
+		"as":      as,
+		"kubectl": kubectl,
+		"let":     let,
+		"within":  within,
+	}
+	p.RequireUniqueNames = true
+	return p
 }

@@ -15,7 +15,7 @@ import (
 
 const (
 	// patience is how long Kubernetes may take to get somewhere.
-	patience = time.Minute
+	patience = 3 * time.Minute
 	// pause is between two looks: a look is a process that takes up to half a second of
 	// CPU, and scripts wait side by side.
 	pause = time.Second
@@ -53,6 +53,24 @@ func settlesProgram() {
 	last, err := poll(patience, os.Args[2:], func(output []byte) bool { return bytes.Equal(output, want) })
 	if err != nil {
 		fail(fmt.Errorf("%w; differences:\n%s", err, cmp.Diff(strings.Split(string(want), "\n"), strings.Split(string(last), "\n"))))
+	}
+}
+
+// stillProgram is `still PROGRAM [ARG...]` in the scripts: it runs the program until
+// its output is what it was a moment before.
+func stillProgram() {
+	if len(os.Args) < 2 {
+		fail(fmt.Errorf("usage: still PROGRAM [ARG...]"))
+	}
+	var before []byte
+	last, err := poll(patience, os.Args[1:], func(output []byte) bool {
+		same := before != nil && bytes.Equal(output, before)
+		before = output
+		return same
+	})
+	fmt.Printf("%s", last)
+	if err != nil {
+		fail(err)
 	}
 }
 

@@ -72,7 +72,7 @@ func browse(hosts, screenshot, url string) error {
 		return err
 	}
 	defer os.RemoveAll(profile)
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	// One run writes a picture or the page, not both.
 	outputs := []string{"--dump-dom"}
@@ -82,7 +82,7 @@ func browse(hosts, screenshot, url string) error {
 	for _, output := range outputs {
 		args := []string{
 			"--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-			"--disable-component-update", "--disable-sync", "--window-size=800,400", "--timeout=20000", "--user-data-dir=" + profile, output,
+			"--disable-component-update", "--disable-sync", "--window-size=800,400", "--timeout=60000", "--user-data-dir=" + profile, output,
 		}
 		if host, address, ok := strings.Cut(hosts, "="); ok {
 			args = append(args, "--host-resolver-rules=MAP "+host+" "+address)
@@ -105,9 +105,9 @@ func browse(hosts, screenshot, url string) error {
 }
 
 // loadProgram is `load [-ca FILE] [-at ADDRESS] [-new] [-most N] -until FILE URL`
-// in the scripts: eight clients send requests until the file exists, a minute and
-// a half at most. It prints how many had which end, and which certificates were
-// seen, and fails if more than N had another end than 200 OK.
+// in the scripts: eight clients send requests until the file exists, five minutes at
+// most. It prints when the first one has ended, and then how many had which end and
+// which certificates were seen, and fails if more than N had another end than 200 OK.
 func loadProgram() {
 	ca := flag.String("ca", "", "the only CA to trust")
 	at := flag.String("at", "", "where to connect to, in place of the URL's host")
@@ -121,13 +121,16 @@ func loadProgram() {
 }
 
 func load(ca, at string, fresh bool, most int, until, url string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	var mu sync.Mutex // guards ends
 	ends := map[string]int{}
 	count := func(end string) {
 		mu.Lock()
 		defer mu.Unlock()
+		if len(ends) == 0 {
+			fmt.Println("begun")
+		}
 		ends[end]++
 	}
 	var clients sync.WaitGroup
