@@ -64,6 +64,7 @@ var floors = []floor{
 		"internal/cluster/controlplane",
 		"internal/gateway",
 		"internal/instance/node",
+		"internal/loadbalancer/loadbalancertest",
 		"internal/service/...",
 		"internal/store/storetest",
 		"internal/wire/wiretest",

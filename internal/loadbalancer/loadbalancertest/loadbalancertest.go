@@ -62,34 +62,42 @@ func Subnet(id, vpc, zone string, free int) loadbalancer.Subnet {
 	return loadbalancer.Subnet{ID: id, VPC: vpc, Zone: Region + zone, Free: free}
 }
 
+// Group is a security group.
 func Group(id, vpc, name string) loadbalancer.SecurityGroup {
 	return loadbalancer.SecurityGroup{ID: id, VPC: vpc, Name: name}
 }
 
+// Instance is one in a state: running, stopped …
 func Instance(id, vpc, zone, state string) loadbalancer.Instance {
 	return loadbalancer.Instance{ID: id, VPC: vpc, Zone: Region + zone, State: state}
 }
 
+// VPC implements loadbalancer.Network.
 func (w *World) VPC(_ context.Context, id string) (bool, error) {
 	return id == "vpc-1" || id == "vpc-2", w.Err
 }
 
+// Subnets implements loadbalancer.Network.
 func (w *World) Subnets(_ context.Context, ids []string) ([]loadbalancer.Subnet, error) {
 	return filtered(w.Nets, func(s loadbalancer.Subnet) bool { return slices.Contains(ids, s.ID) }), w.Err
 }
 
+// DefaultSubnets implements loadbalancer.Network.
 func (w *World) DefaultSubnets(context.Context) ([]loadbalancer.Subnet, error) {
 	return w.DefaultNets, w.Err
 }
 
+// InternetGateway implements loadbalancer.Network.
 func (w *World) InternetGateway(_ context.Context, vpc string) (bool, error) {
 	return slices.Contains(w.Gateways, vpc), w.Err
 }
 
+// SecurityGroups implements loadbalancer.Network.
 func (w *World) SecurityGroups(_ context.Context, ids []string) ([]loadbalancer.SecurityGroup, error) {
 	return filtered(w.Groups, func(g loadbalancer.SecurityGroup) bool { return slices.Contains(ids, g.ID) }), w.Err
 }
 
+// DefaultGroup implements loadbalancer.Network.
 func (w *World) DefaultGroup(_ context.Context, vpc string) (loadbalancer.SecurityGroup, error) {
 	for _, g := range w.Groups {
 		if g.VPC == vpc && g.Name == "default" {
@@ -99,10 +107,12 @@ func (w *World) DefaultGroup(_ context.Context, vpc string) (loadbalancer.Securi
 	return loadbalancer.SecurityGroup{}, fmt.Errorf("%s has no default group", vpc)
 }
 
+// Instances implements loadbalancer.Instances.
 func (w *World) Instances(_ context.Context, ids []string) ([]loadbalancer.Instance, error) {
 	return filtered(w.Machines, func(i loadbalancer.Instance) bool { return slices.Contains(ids, i.ID) }), w.Err
 }
 
+// Issued implements loadbalancer.Certificates.
 func (w *World) Issued(_ context.Context, arn string) (bool, error) {
 	return arn == Issued || arn == Other, w.Err
 }
