@@ -75,7 +75,9 @@ func TestPause(t *testing.T) {
 		{1, few, 2 * time.Second},
 		{2, few, 4 * time.Second},
 		{3, few, 5 * time.Second},
-		{1000, few, 5 * time.Second},
+		{7, few, 5 * time.Second},
+		{8, few, 30 * time.Second}, // it is DEGRADED
+		{1000, few, 30 * time.Second},
 		{5, errors.Join(broken, few), 5 * time.Second},
 	} {
 		if got := pause(2*time.Second, tc.failures, tc.err); got != tc.want {

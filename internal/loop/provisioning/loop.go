@@ -201,10 +201,10 @@ func (l *Loop) finish(ctx context.Context, t *task, o outcome) {
 }
 
 // pause is that after so many failures in a row: twice as long each time. Pods get
-// ready without telling the loop, which looks often therefore.
+// ready without telling the loop, which looks often therefore, until it gives them up.
 func pause(first time.Duration, failures int, err error) time.Duration {
 	longest := lastRetry
-	if unhealthy(err) {
+	if unhealthy(err) && failures < defaultLooks {
 		longest = lastLook
 	}
 	return min(first<<min(failures-1, 8), longest)
